@@ -1,0 +1,1 @@
+"""Decoders on the pretrained encoder: train on labelled picks, predict, evaluate."""

@@ -1,0 +1,122 @@
+"""A trained picker on disk: one folder with all weights and everything predict has to know."""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from finetune.decoder import Decoder, Picker
+from tomoseek.encoder import Encoder, EncoderConfig
+from tomoseek.errors import InputError
+from tomoseek.training import atomic_write_json
+
+WEIGHTS, DESCRIPTION = "finetune.safetensors", "finetune.json"
+
+
+@dataclass(kw_only=True, slots=True)
+class Description:
+    """Everything but the weights (``finetune.json``).
+
+    Attributes
+    ----------
+    radii
+        Class name to radius in Å; its order is the order of the heatmaps.
+    thresholds
+        Class name to the least score of a pick.
+    threshold_runs
+        Runs on which the thresholds were chosen, see ``LabelledRun.seen``.
+    training_runs
+        Runs whose labels trained the weights.
+    voxel_spacing
+        Å, of the tomograms it was trained on.
+    model
+        Sizes of the encoder.
+    decoder_channels
+        Width of the decoder at stride 4 and stride 2.
+    provenance
+        Settings, encoder, validation scores: to be read, not needed to predict.
+    """
+
+    radii: dict[str, float]
+    thresholds: dict[str, float]
+    threshold_runs: list[dict[str, Any]]
+    training_runs: list[dict[str, Any]]
+    voxel_spacing: float
+    model: dict[str, Any]
+    decoder_channels: list[int]
+    provenance: dict[str, Any]
+
+    @property
+    def seen_runs(self) -> list[dict[str, Any]]:
+        """Runs that must not be scored: used for weights or thresholds."""
+        return [*self.training_runs, *(run for run in self.threshold_runs if run not in self.training_runs)]
+
+
+def build_picker(model: EncoderConfig, num_classes: int, decoder_channels: list[int]) -> Picker:
+    """Build an untrained picker of the given sizes."""
+    return Picker(Encoder(model), Decoder(model, num_classes, decoder_channels))
+
+
+def save_checkpoint(folder: Path, picker: Picker, description: Description) -> None:
+    """Write ``finetune.safetensors`` and ``finetune.json``; each appears only once it is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{WEIGHTS}.{os.getpid()}"
+    save_file(
+        {key: value.detach().cpu().contiguous() for key, value in picker.state_dict().items()}, temporary
+    )
+    os.replace(temporary, folder / WEIGHTS)
+    atomic_write_json(folder / DESCRIPTION, dataclasses.asdict(description))
+
+
+def load_description(folder: Path) -> Description:
+    """Read ``finetune.json``.
+
+    Raises
+    ------
+    InputError
+        If it is missing or damaged.
+    """
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise InputError(
+            f"checkpoint: expected {DESCRIPTION} in folder '{folder}', found none; run finetune train, "
+            "or give checkpoint=FOLDER"
+        )
+    try:
+        return Description(**json.loads(path.read_text()))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise InputError(
+            f"checkpoint: '{path}' is damaged or of another version ({error}); train again"
+        ) from error
+
+
+def load_checkpoint(folder: Path, device: torch.device) -> tuple[Picker, Description]:
+    """Read a picker in eval mode and its description.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, or the two do not fit together.
+    """
+    description = load_description(folder)
+    if not (folder / WEIGHTS).is_file():
+        raise InputError(
+            f"checkpoint: expected {WEIGHTS} in folder '{folder}', found none; copy the whole folder"
+        )
+    try:
+        picker = build_picker(
+            EncoderConfig(**description.model), len(description.radii), description.decoder_channels
+        )
+        picker.load_state_dict(load_file(folder / WEIGHTS))
+    except (TypeError, ValueError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"checkpoint: '{folder}' is damaged or of another version ({reason}); train again"
+        ) from error
+    return picker.eval().to(device), description

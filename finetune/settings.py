@@ -1,0 +1,79 @@
+"""Settings of ``finetune train``, and which of them a resumed run must share."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from finetune.augment import AugmentConfig
+from finetune.crops import CropConfig
+from finetune.decoder import Picker
+from finetune.detect import DetectConfig
+from finetune.labels import LabelledRun, PicksConfig, label_digests
+from tomoseek.config import DataConfig
+from tomoseek.errors import InputError
+from tomoseek.weights import fingerprint
+
+
+class Unfreeze(Enum):
+    """Which part of the encoder learns along with the decoder."""
+
+    none = "none"
+    all = "all"
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainConfig:
+    """Settings of ``finetune train``; ``configs/finetune_train.yaml`` explains each."""
+
+    data: DataConfig
+    picks: PicksConfig
+    classes: list[str] | None
+    validation_runs: list[str] | None
+    mask_absent_classes: bool
+    encoder: str
+    unfreeze: Unfreeze
+    decoder_channels: list[int]
+    crops: CropConfig
+    augment: AugmentConfig
+    sigma_factor: float
+    positive_weight: float
+    num_steps: int
+    batch_size: int
+    max_minutes: float | None
+    learning_rate: float
+    encoder_learning_rate_scale: float
+    warmup_steps: int
+    weight_decay: float
+    clip_norm: float
+    ema_decay: float
+    log_every: int
+    save_every: int
+    validate_every: int | None
+    detect: DetectConfig
+    out_dir: str
+    resume: bool
+    device: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1 or self.batch_size < 1:
+            raise InputError(
+                f"num_steps, batch_size: expected at least 1, found {self.num_steps}, {self.batch_size}"
+            )
+        if len(self.decoder_channels) != 2 or any(n % 8 for n in self.decoder_channels):
+            raise InputError(f"decoder_channels: expected two multiples of 8, found {self.decoder_channels}")
+
+
+# Settings that may differ between a run and its continuation.
+FREE_ON_RESUME = {"resume", "device", "log_every", "save_every", "validate_every", "max_minutes", "out_dir"}
+
+
+def comparable(config: TrainConfig, picker: Picker, labelled: list[LabelledRun]) -> dict[str, Any]:
+    """Return what has to be the same when a run is resumed, as JSON holds it: settings, encoder, labels."""
+    kept = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE_ON_RESUME}
+    kept["encoder_fingerprint"] = fingerprint(picker.encoder)
+    kept["labels"] = {run.name: label_digests(run.points_xyz) for run in labelled}
+    plain: dict[str, Any] = json.loads(json.dumps(kept, default=lambda value: value.value))
+    return plain

@@ -1,0 +1,46 @@
+"""The score from which a candidate counts as a pick, chosen per class on runs that are not scored later."""
+
+import numpy as np
+import numpy.typing as npt
+
+from tomoseek.picks import Picks
+from tomoseek.score import count_hits, f_beta
+
+Points = npt.NDArray[np.float64]
+
+GRID = np.linspace(0.01, 0.99, 99)
+UNDECIDED = 0.5
+PLATEAU = 0.99
+
+
+def f4_at(
+    reference: dict[str, Points], candidates: dict[str, Picks], radius: float, threshold: float
+) -> float:
+    """F-beta with beta 4 of one class over all runs, keeping candidates that reach ``threshold``."""
+    counts = [
+        count_hits(points, candidates[run].points_xyz[candidates[run].scores >= threshold], radius)
+        for run, points in reference.items()
+    ]
+    return f_beta(sum(counts[1:], counts[0]))
+
+
+def choose_threshold(reference: dict[str, Points], candidates: dict[str, Picks], radius: float) -> float:
+    """Return the middle of the range of thresholds whose F4 is within one percent of the best.
+
+    The best single value rests on one or two candidates of a few runs; the middle of the range is what
+    carries over to another run. Where the runs cannot tell (no reference, or nothing found) it is 0.5.
+
+    Parameters
+    ----------
+    reference
+        Run name to ``(n, 3)`` points of the class, Å.
+    candidates
+        Run name to scored candidates of the class; the same runs.
+    radius
+        Radius of the class, Å.
+    """
+    scores = np.array([f4_at(reference, candidates, radius, float(threshold)) for threshold in GRID])
+    if not any(len(points) for points in reference.values()) or not scores.max() > 0:
+        return UNDECIDED
+    good = GRID[scores >= PLATEAU * scores.max()]
+    return round(float((good.min() + good.max()) / 2), 3)

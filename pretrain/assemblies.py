@@ -1,0 +1,151 @@
+"""An endless stream of labelled crops: simulated tomograms of procedural assemblies, in pairs.
+
+The two tomograms of a pair hold the same classes under different defocus, dose and thickness, so that a class
+has to be recognised by its shape and not by how it was imaged.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pretrain.config import MetricConfig, PretrainConfig
+from tomoseek.config import Polarity
+from tomoseek.geometry import points_to_indices
+from tomoseek.normalise import measure_values
+from tomoseek.simulate import MicroscopeConfig, SceneConfig, load_density, random_assembly, simulate_tomogram
+
+BACKGROUND, PADDING = -1, -2
+OFF_CENTRE_VOXELS = (4.0, 8.0)
+CLEAR_VOXELS = 10.0
+
+
+@dataclass(slots=True)
+class Scene:
+    """One simulated tomogram: its two halves in float16, contrast numbers and particles."""
+
+    halves: NDArray[np.float16]  # 2 z y x
+    centre: float
+    signal_variance: float
+    noise_variance: float
+    points_zyx: NDArray[np.float32]  # m 3, voxels
+    label: NDArray[np.int64]  # m
+
+
+def make_scene(config: MetricConfig, voxel_spacing: float, names: list[int | str], seed: int, device: torch.device) -> Scene:
+    """Simulate one tomogram of the given classes (a number: procedural assembly; a path: density map)."""
+    random = np.random.default_rng(seed)
+    densities = {
+        str(name): load_density(Path(name), voxel_spacing) if isinstance(name, str) else random_assembly(name, voxel_spacing)
+        for name in names
+    }
+    low, high = config.snr
+    snr = float(np.exp(random.uniform(np.log(low), np.log(high))))
+    tomogram = simulate_tomogram(
+        {name: density.to(device) for name, density in densities.items()},
+        dict.fromkeys(densities, config.particles_per_class),
+        SceneConfig(shape=config.scene, voxel_spacing=voxel_spacing, small_proteins=[0, config.small_proteins]),
+        MicroscopeConfig(snr=[snr, snr]),
+        seed=seed,
+        device=device,
+    )
+    halves = torch.stack([tomogram.even, tomogram.odd]).neg().cpu().numpy()  # 2 z y x, protein positive
+    half = measure_values(halves[0, ::2, ::2, ::2], Polarity.bright)
+    full = measure_values(halves[:, ::2, ::2, ::2].mean(0), Polarity.bright)
+    points = {name: points_to_indices(xyz, voxel_spacing) for name, xyz in tomogram.points.items()}
+    label = [np.full(len(points[str(name)]), k) for k, name in enumerate(names)]
+    return Scene(
+        halves=halves.astype(np.float16),
+        centre=full.centre,
+        signal_variance=max(2 * full.scale**2 - half.scale**2, 0.0),
+        noise_variance=2 * (half.scale**2 - full.scale**2),
+        points_zyx=np.concatenate([points[str(name)] for name in names]).astype(np.float32),
+        label=np.concatenate(label),
+    )
+
+
+class AssemblyCrops:
+    """Batches of crops from a moving pool of simulated pairs; each is a function of ``(seed, step, rank)``."""
+
+    def __init__(self, config: PretrainConfig, rank: int, device: torch.device) -> None:
+        self.config = config
+        self.rank = rank
+        self.device = device
+        self._pool: OrderedDict[int, tuple[Scene, Scene]] = OrderedDict()
+
+    def pair(self, number: int) -> tuple[Scene, Scene]:
+        """Return the ``number``-th pair of scenes, simulating it when it is not in the pool."""
+        metric, seed = self.config.metric, self.config.seed
+        if number not in self._pool:
+            random = np.random.default_rng([seed, 2, number, self.rank])
+            known: list[int | str] = list(metric.maps)
+            if metric.num_classes is None:
+                fresh = random.integers(2**40, size=metric.classes_per_scene)
+                num_maps = min(len(known), metric.classes_per_scene // 3)
+                procedural = [int(v) for v in fresh[num_maps:]]
+                names = [known[k] for k in random.permutation(len(known))[:num_maps]] + procedural
+            else:
+                known += list(range(metric.num_classes))
+                names = [known[k] for k in random.permutation(len(known))[: metric.classes_per_scene]]
+            spacing = self.config.model.voxel_spacing
+            seeds = [int(v) for v in random.integers(2**40, size=2)]
+            first, second = (make_scene(metric, spacing, names, s, self.device) for s in seeds)
+            self._pool[number] = first, second
+            while len(self._pool) > metric.pool:
+                self._pool.popitem(last=False)
+        return self._pool[number]
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Draw the batch of a step: ``input`` ``(b, z, y, x)``, ``points`` ``(b, m, 3)``, ``label`` ``(b, m)``."""
+        config = self.config
+        random = np.random.default_rng([config.seed, 3, step, self.rank])
+        oldest = step // config.metric.refresh_every
+        scenes = self.pair(oldest + int(random.integers(config.metric.pool)))
+        crops = [draw_crop(scenes[k % 2], config, random) for k in range(config.batch_size)]
+        most = max(len(label) for _, _, label in crops)
+        points = np.zeros((len(crops), most, 3), np.float32)
+        labels = np.full((len(crops), most), PADDING)
+        for k, (_, where, label) in enumerate(crops):
+            points[k, : len(label)], labels[k, : len(label)] = where, label
+        volumes = np.stack([volume for volume, _, _ in crops])
+        return {
+            "input": torch.from_numpy(volumes), "points": torch.from_numpy(points), "label": torch.from_numpy(labels),
+        }  # fmt: skip
+
+
+def draw_crop(
+    scene: Scene, config: PretrainConfig, random: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    """Cut, mix the halves, normalise and flip; return ``(z, y, x)``, points ``(m, 3)`` and labels ``(m,)``."""
+    metric, size = config.metric, config.crop
+    room = np.array(scene.halves.shape[1:]) - size
+    start = random.integers(0, room + 1)
+    region = tuple(slice(int(s), int(s) + size) for s in start)
+    share = random.uniform(0, 1)
+    half = scene.halves[:, region[0], region[1], region[2]].astype(np.float32)
+    volume = share * half[0] + (1 - share) * half[1]
+    variance = scene.signal_variance + scene.noise_variance * (share**2 + (1 - share) ** 2)
+    scale = random.uniform(0.85, 1.15) / np.sqrt(variance)
+    volume = np.clip((volume - scene.centre) * scale + random.normal(0, 0.05), -8, 8).astype(np.float32)
+
+    here = scene.points_zyx - start
+    inside = ((here >= metric.margin) & (here <= size - 1 - metric.margin)).all(1)
+    centres, label = here[inside], scene.label[inside]
+    particles = centres + random.normal(0, metric.jitter, centres.shape)
+    direction = random.normal(size=centres.shape)
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    off_centre = centres + direction * random.uniform(*OFF_CENTRE_VOXELS, (len(centres), 1))
+    background = random.uniform(4, size - 5, (metric.background_points, 3))
+    distance = np.linalg.norm(background[:, None] - here[None], axis=-1).min(axis=1, initial=np.inf)
+    background = background[distance > CLEAR_VOXELS]
+
+    points = np.concatenate([particles, off_centre, background]).astype(np.float32)
+    labels = np.concatenate([label, np.full(len(off_centre) + len(background), BACKGROUND)])
+    for axis in np.flatnonzero(random.random(3) < 0.5):
+        volume = np.flip(volume, axis)
+        points[:, axis] = size - 1 - points[:, axis]
+    return np.ascontiguousarray(volume), points, labels

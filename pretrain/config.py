@@ -1,0 +1,91 @@
+"""Settings of both pretraining stages (``configs/pretrain.yaml`` documents each)."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from tomoseek.config import DataConfig
+from tomoseek.encoder import EncoderConfig
+from tomoseek.errors import InputError
+
+
+class StageName(Enum):
+    """The two ways an encoder learns without labels."""
+
+    masked = "masked"
+    metric = "metric"
+
+
+@dataclass(kw_only=True, slots=True)
+class MaskedConfig:
+    """Masked autoencoding of unlabeled tomograms."""
+
+    half_types: list[str] | None
+    mask_ratio: float
+    piece: int
+    target_sigma: float
+    visible_weight: float
+    fourier_weight: float
+    decoder_width: int
+    decoder_depth: int
+    decoder_heads: int
+
+
+@dataclass(kw_only=True, slots=True)
+class MetricConfig:
+    """Metric learning on simulated procedural assemblies."""
+
+    num_classes: int | None
+    maps: list[str]
+    scene: list[int]
+    classes_per_scene: int
+    particles_per_class: int
+    small_proteins: int
+    pool: int
+    refresh_every: int
+    snr: list[float]
+    temperature: float
+    particle_weight: float
+    jitter: float
+    margin: int
+    background_points: int
+
+
+@dataclass(kw_only=True, slots=True)
+class PretrainConfig:
+    """One pretraining run."""
+
+    stage: StageName
+    data: DataConfig
+    model: EncoderConfig
+    encoder: str | None
+    out_dir: str
+    device: str
+    seed: int
+    resume: bool
+    num_steps: int
+    batch_size: int
+    crop: int
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    clip_norm: float
+    ema_decay: float
+    log_every: int
+    save_every: int
+    masked: MaskedConfig
+    metric: MetricConfig
+
+    def __post_init__(self) -> None:
+        if self.crop % self.masked.piece or self.masked.piece % 8:
+            raise InputError(
+                f"crop and masked.piece: expected piece a multiple of 8 that divides crop, "
+                f"found crop={self.crop}, masked.piece={self.masked.piece}"
+            )
+        if not 0 < self.masked.mask_ratio < 1:
+            raise InputError(f"masked.mask_ratio: expected a share between 0 and 1, found {self.masked.mask_ratio}")
+        if self.metric.margin * 2 >= self.crop:
+            raise InputError(f"metric.margin: expected less than half of crop={self.crop}, found {self.metric.margin}")
+        if any(size < self.crop for size in self.metric.scene):
+            raise InputError(f"metric.scene: expected at least crop={self.crop} along each axis, found {self.metric.scene}")
+        if self.stage is StageName.masked and self.data.project is None:
+            raise InputError("data.project: stage=masked learns from tomograms; give data.project=<copick.json>")

@@ -1,0 +1,164 @@
+"""The training loop of both stages, written out."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import Tensor, nn
+
+from pretrain.assemblies import AssemblyCrops
+from pretrain.config import PretrainConfig, StageName
+from pretrain.crops import MaskedCrops
+from pretrain.masked import MaskedAutoencoder
+from pretrain.metric import MetricLearner
+from tomoseek.encoder import Encoder
+from tomoseek.errors import InputError
+from tomoseek.training import (
+    Ema,
+    ahead,
+    atomic_write_json,
+    cosine_learning_rate,
+    keep_log_until,
+    load_state,
+    log_jsonl,
+    pick_device,
+    progress,
+    save_state,
+)
+from tomoseek.weights import WEIGHTS, fingerprint, load_encoder, save_encoder
+
+
+class Batches(Protocol):
+    """Where a stage's batches come from."""
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Draw the batch of a step."""
+
+
+def run(config: PretrainConfig) -> None:
+    """Train an encoder; ends with ``encoder.safetensors`` and ``encoder.json`` in ``out_dir``.
+
+    Raises
+    ------
+    InputError
+        If ``out_dir`` holds a run with other settings.
+    RuntimeError
+        If the loss stops being a finite number.
+    """
+    device = pick_device(config.device)
+    unused = DistributedDataParallelKwargs(find_unused_parameters=config.stage is StageName.masked)
+    accelerator = Accelerator(mixed_precision="bf16", cpu=device.type == "cpu", kwargs_handlers=[unused])
+    out_dir = Path(config.out_dir)
+    state_path, log_path = out_dir / "state.safetensors", out_dir / "log.jsonl"
+    settings = plain(dataclasses.asdict(config))
+
+    torch.manual_seed(config.seed)
+    encoder = load_encoder(config.encoder) if config.encoder else Encoder(config.model)
+    config.model = encoder.config
+    model, batches = build_stage(config, encoder, accelerator)
+    ema = Ema(encoder.to(accelerator.device), config.ema_decay)
+    optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.learning_rate)
+
+    start = 0
+    if config.resume and state_path.exists():
+        state, meta = load_state(state_path)
+        check_same_run(settings, meta["settings"], out_dir)
+        model.load_state_dict(state["model"])
+        ema.module.load_state_dict(state["ema"])
+        optimizer.load_state_dict(state["optimizer"])
+        start, ema.num_updates = meta["step"], meta["step"]
+        accelerator.print(f"{out_dir}: going on at step {start} of {config.num_steps}")
+    if start >= config.num_steps and (out_dir / WEIGHTS).exists():
+        accelerator.print(f"{out_dir}: already trained for {start} steps, nothing to do (resume=false begins again)")
+        return
+    if accelerator.is_main_process:
+        keep_log_until(log_path, start)
+        atomic_write_json(out_dir / "config.json", settings)
+    trained, optimizer = accelerator.prepare(model, optimizer)
+    trained.train()
+
+    def stream() -> Iterator[dict[str, Tensor]]:
+        for step in range(start, config.num_steps):
+            yield batches.batch(step)
+
+    accelerator.print(f"{config.stage.value}: {count(encoder):.1f} M parameters on {accelerator.device}")
+    bar = progress(range(start, config.num_steps), f"pretrain {config.stage.value}", "step", config.num_steps, start)
+    bar.disable = bar.disable or not accelerator.is_main_process
+    last: dict[str, float] = {}
+    with ahead(stream()) as upcoming:
+        for step, batch in zip(bar, upcoming, strict=True):
+            rate = cosine_learning_rate(step, config.num_steps, config.learning_rate, config.warmup_steps)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            with accelerator.autocast():
+                losses = trained({key: value.to(accelerator.device) for key, value in batch.items()})
+            accelerator.backward(losses["loss"])
+            accelerator.clip_grad_norm_(trained.parameters(), config.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            ema.update(encoder)
+            if step % config.log_every == 0 or step == config.num_steps - 1:
+                last = {key: float(accelerator.reduce(value.detach(), "mean")) for key, value in losses.items()}
+                if not math.isfinite(last["loss"]):
+                    raise RuntimeError(f"the loss is not finite at step {step}; try a lower learning_rate")
+                bar.set_postfix_str(" ".join(f"{key} {value:.3f}" for key, value in last.items()), refresh=False)
+                if accelerator.is_main_process:
+                    log_jsonl(log_path, {"step": step, **last, "learning_rate": rate})
+            done = step + 1
+            if accelerator.is_main_process and (done % config.save_every == 0 or done == config.num_steps):
+                state = {
+                    "model": model.state_dict(), "ema": ema.module.state_dict(), "optimizer": optimizer.state_dict(),
+                }  # fmt: skip
+                save_state(state_path, state, {"step": done, "settings": settings})
+    if accelerator.is_main_process:
+        provenance = {"settings": settings, "steps": config.num_steps, "losses": last, "started_from": config.encoder}
+        save_encoder(ema.module, out_dir, provenance)
+        accelerator.print(f"{out_dir / WEIGHTS}: encoder {fingerprint(ema.module)}, {last}")
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+def build_stage(config: PretrainConfig, encoder: Encoder, accelerator: Accelerator) -> tuple[nn.Module, Batches]:
+    """Return the stage's model and where its batches come from."""
+    if config.stage is StageName.masked:
+        return MaskedAutoencoder(encoder, config.crop, config.masked), MaskedCrops(config, accelerator.process_index)
+    batches = AssemblyCrops(config, accelerator.process_index, accelerator.device)
+    return MetricLearner(encoder, config.metric), batches
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay matrices and kernels; leave biases, norms, scales and tokens alone."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def check_same_run(settings: dict[str, Any], saved: dict[str, Any], out_dir: Path) -> None:
+    """Refuse to go on with a run whose settings differ in more than where and how often it reports."""
+    free = {"out_dir", "device", "resume", "log_every", "save_every", "encoder"}
+    for key in settings.keys() - free:
+        if settings[key] != saved.get(key):
+            raise InputError(
+                f"out_dir: '{out_dir}' holds a run with {key}={json.dumps(saved.get(key))}, now {json.dumps(settings[key])}; "
+                f"give another out_dir, or resume=false to begin again"
+            )
+
+
+def plain(value: Any) -> Any:
+    """Turn enums into their values, for JSON."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value.value if isinstance(value, Enum) else value
+
+
+def count(module: nn.Module) -> float:
+    """Number of parameters in millions."""
+    return sum(p.numel() for p in module.parameters()) / 1e6

@@ -1,0 +1,174 @@
+"""``python -m embed build | query | evaluate`` on a project of planted blobs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from scipy import ndimage
+
+from embed import evaluate, query
+from embed.examples import collect_examples
+from tomoseek.complexes import Complex
+from tomoseek.config import CONFIG_DIR, to_dataclass
+from tomoseek.errors import InputError
+from tomoseek.geometry import indices_to_points
+from tomoseek.picks import Picks, read_picks, read_points_csv, write_picks
+from tomoseek.tomograms import add_tomogram, create_project, open_project
+
+Schema = TypeVar("Schema")
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = ("a", "b")
+SHAPE = (40, 96, 96)
+SPACING = 10.0
+CENTRES = {
+    "a": [(20, 20, 20), (18, 50, 25), (22, 75, 70), (20, 25, 72), (17, 76, 30)],
+    "b": [(19, 30, 60), (21, 70, 70), (18, 60, 22), (22, 22, 25)],
+}
+
+
+def embed(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m embed`` and check its exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "embed", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def configured(config_name: str, schema: type[Schema], *words: str) -> Schema:
+    """Compose a command's settings as the command line does."""
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return to_dataclass(schema, compose(config_name, overrides=list(words)))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of noise with identical bright shells (dark in the file), which even random features find."""
+    folder = tmp_path_factory.mktemp("embed") / "project"
+    root = create_project(folder, [Complex(name="shell", radius_angstrom=80.0)])
+    noise = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*[np.arange(n) for n in SHAPE], indexing="ij"), -1)
+    for run in RUNS:
+        volume = ndimage.gaussian_filter(noise.standard_normal(SHAPE), 1.0)
+        volume /= volume.std()
+        for centre in CENTRES[run]:
+            volume -= 20 * np.exp(-((np.linalg.norm(grid - centre, axis=-1) - 4) ** 2) / 4)
+        add_tomogram(root, run, "wbp", SPACING, volume.astype(np.float32))
+        write_picks(root, run, "shell", Picks(indices_to_points(CENTRES[run], SPACING)), "simulator", "0")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def index(project: Path) -> Path:
+    """Its index, built by the command."""
+    folder = project.parent / "index"
+    embed("build", f"data.project={project}", "encoder=random-small", f"index={folder}", "device=cpu")
+    return folder
+
+
+def test_few_examples_find_the_rest_in_the_other_run(project: Path, index: Path, tmp_path: Path) -> None:
+    points = indices_to_points(CENTRES["a"][:3], SPACING).tolist()
+    words = [f"data.project={project}", "name=found-shell", f"out_dir={tmp_path}"]
+    embed(
+        "query",
+        *words,
+        f"index={index}",
+        f"points={points}".replace(" ", ""),
+        "run=a",
+        "radius=80",
+        "threshold=0",
+    )
+    root = open_project(project)
+    assert root.get_object("found-shell").radius == 80.0
+    assert root.get_object("shell") is not None
+    picks = read_picks(root, "b", "found-shell", "tomoseek", "fewshot")
+    best = picks.points_xyz[: len(CENTRES["b"])]
+    distance = np.linalg.norm(best[:, None] - indices_to_points(CENTRES["b"], SPACING), axis=-1)
+    assert (distance.min(0) <= 40.0).sum() >= 3
+    assert (np.diff(picks.scores) <= 1e-6).all()
+    table = read_points_csv(tmp_path / "found-shell.csv")
+    np.testing.assert_allclose(table["b"].points_xyz, picks.points_xyz, atol=1e-3)
+    record = json.loads((tmp_path / "found-shell.json").read_text())
+    assert record["examples_xyz"]["a"] == points and not record["threshold_is_provisional"]
+
+
+def test_copick_reference_works_as_examples_and_evaluate_scores_the_other_run(
+    project: Path, index: Path, tmp_path: Path
+) -> None:
+    words = [f"data.project={project}", "name=shell", f"out_dir={tmp_path}"]
+    search = [*words, f"index={index}", "examples=shell:simulator/0", "run=a", "threshold=0"]
+    query.run(configured("embed_query", query.QueryConfig, *search))
+    scoring = [*words, "reference.user_id=simulator", "exclude_runs=[a]"]
+    evaluate.run(configured("embed_evaluate", evaluate.EvaluateConfig, *scoring))
+    record = json.loads((tmp_path / "few_shot.json").read_text())
+    assert record["runs"] == ["b"] and record["num_references"] == 4
+    assert record["average_precision"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["points=[[100,100,1e6]]", "run=a", "name=x", "radius=50"], "outside"),
+        (["points=[[100,100,nan]]", "run=a", "name=x", "radius=50"], "not finite"),
+        (["points=[[100,100,100]]", "run=nowhere", "name=x", "radius=50"], "'nowhere' is not in index"),
+        (["points=[[100,100,100]]", "name=x", "radius=50"], "give run="),
+        (["points=[[100,100,100]]", "run=a", "name=x"], "radius"),
+        (["points=[[100,100,100]]", "run=a", "radius=50"], "name"),
+        (["examples=shell:nobody/0", "name=shell"], "found none"),
+        (["points=[[100,100,100]]", "run=a", "name=shell", "encoder=random-tiny"], "encoder that built it"),
+        (["points=[[100,100,100]]", "run=a", "name=shell", "data.runs=[c]"], "'c' is not in index"),
+    ],
+)
+def test_bad_query_is_refused_and_the_project_stays(
+    project: Path, index: Path, words: list[str], message: str
+) -> None:
+    before = (project / "copick.json").read_text()
+    with pytest.raises(InputError, match=message):
+        query.run(
+            configured("embed_query", query.QueryConfig, f"data.project={project}", f"index={index}", *words)
+        )
+    assert (project / "copick.json").read_text() == before
+
+
+def test_bad_query_on_the_command_line_is_one_line_and_exit_2(project: Path, index: Path) -> None:
+    words = [
+        f"data.project={project}",
+        f"index={index}",
+        "points=[[1,2,3]]",
+        "run=nowhere",
+        "name=x",
+        "radius=50",
+    ]
+    done = embed("query", *words, code=2)
+    assert done.stderr.startswith("error: run 'nowhere'") and "Traceback" not in done.stderr
+
+
+def test_examples_come_from_points_csv_or_copick_and_duplicates_count_once(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = open_project(project)
+    expected = indices_to_points(CENTRES["a"], SPACING)
+    table = tmp_path / "clicks.csv"
+    table.write_text("run,x,y,z\n" + "".join(f"a,{x},{y},{z}\n" for x, y, z in [*expected, expected[0]]))
+    given = collect_examples(root, points=expected.tolist(), examples=None, run="a", name="shell")
+    read = collect_examples(root, points=None, examples=str(table), run=None, name="shell")
+    assert "1 duplicate" in capsys.readouterr().out
+    picked = collect_examples(root, points=None, examples="shell:simulator/0", run="a", name="shell")
+    for found in (given, read, picked):
+        assert list(found) == ["a"]
+        np.testing.assert_allclose(found["a"], expected)
+    both = collect_examples(root, points=None, examples="shell:simulator/0", run=None, name="shell")
+    assert sorted(both) == ["a", "b"]
+    for points, examples in ((None, None), ([], None), (None, "shell:nobody/0"), ([[1, 2, 3]], "x:y/0")):
+        with pytest.raises(InputError, match="expected"):
+            collect_examples(root, points=points, examples=examples, run="a", name="shell")

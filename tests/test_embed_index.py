@@ -1,0 +1,342 @@
+"""The index on disk: search against brute force, rebuilding, damage."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from embed.build import add_tomograms, open_or_create
+from embed.dense import grid_shape
+from embed.index import Examples, Index, new_header, similarity_map
+from embed.prototype import Background, Discriminant, fit, leave_one_out, provisional_threshold
+from embed.shard import Shard, ShardEntry, Storage, gather
+from tomoseek.complexes import Complex
+from tomoseek.config import DataConfig, Polarity
+from tomoseek.encoder import Encoder
+from tomoseek.errors import InputError
+from tomoseek.geometry import cell_to_voxel, indices_to_points
+from tomoseek.tomograms import Tomogram, add_tomogram, create_project, find_tomograms
+from tomoseek.weights import fingerprint, load_encoder, random_encoder
+
+GRID = (6, 9, 10)
+SPACING = 10.0
+
+
+def unit_field(seed: int = 0, dimension: int = 32) -> NDArray[np.float32]:
+    """Random unit vectors on a grid, ``(z, y, x, e)``."""
+    field = np.random.default_rng(seed).standard_normal((*GRID, dimension)).astype(np.float32)
+    return field / np.linalg.norm(field, axis=-1, keepdims=True)
+
+
+def shard_of(
+    field: NDArray[np.float32], storage: Storage = Storage.int8, keep_fraction: float = 1.0
+) -> Shard:
+    """Store a field, in two blocks; the particle logit is x - 5."""
+    cells = np.stack(np.meshgrid(*[np.arange(n) for n in GRID], indexing="ij"), -1).reshape(-1, 3)
+    values, logits = field.reshape(len(cells), -1), cells[:, 2].astype(np.float32) - 5
+    blocks = [(cells[:200], values[:200], logits[:200]), (cells[200:], values[200:], logits[200:])]
+    return gather(blocks, field.shape[-1], storage, GRID, keep_fraction)
+
+
+def index_of(shard: Shard, folder: Path, run: str = "a") -> Index:
+    """Write a one-run index around a shard and open it."""
+    config = {"embedding_dim": shard.vectors.d}
+    header = new_header(
+        fingerprint="0" * 16,
+        encoder="planted",
+        encoder_config=config,
+        storage=Storage.int8,
+        keep_fraction=1.0,
+        tile=96,
+        overlap=16,
+    )
+    files = shard.save(folder, run)
+    entry = ShardEntry(
+        tomogram_type="wbp",
+        voxel_spacing=SPACING,
+        shape=[4 * n for n in GRID],
+        cells=list(GRID),
+        contrast=[0.0, 1.0, -1.0],
+        num_vectors=len(shard.cells_zyx),
+        files=files,
+        seconds=0.0,
+    )
+    Index(folder, header, {run: entry}).write()
+    return Index.open(folder)
+
+
+@pytest.mark.parametrize(("storage", "tolerance"), [(Storage.int8, 0.01), (Storage.float16, 1e-3)])
+@pytest.mark.parametrize("discriminant", list(Discriminant))
+def test_scores_from_the_index_equal_brute_force(
+    storage: Storage, tolerance: float, discriminant: Discriminant
+) -> None:
+    field = unit_field()
+    shard = shard_of(field, storage)
+    prototype = fit(field[2, 3, 4:7], Background.of(field.reshape(-1, 32)), discriminant)
+    expected = prototype.score(field.reshape(-1, 32)).reshape(GRID)
+    found = similarity_map(shard, prototype, -1e6, -np.inf, 10**6)
+    np.testing.assert_allclose(found, expected, atol=tolerance * prototype.scale)
+
+
+def test_cosine_direction_ranks_by_cosine_with_the_mean_example() -> None:
+    field = unit_field().reshape(-1, 32)
+    mean = field[:3].mean(0)
+    cosine = field @ mean / np.linalg.norm(mean)
+    score = fit(field[:3], Background.of(field), Discriminant.cosine).score(field)
+    assert np.corrcoef(cosine, score)[0, 1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("discriminant", list(Discriminant))
+def test_score_is_zero_for_background_and_one_for_the_mean_example(discriminant: Discriminant) -> None:
+    vectors = unit_field().reshape(-1, 32)
+    background = Background.of(vectors)
+    prototype = fit(vectors[:1], background, discriminant)
+    assert prototype.score(background.mean[None])[0] == pytest.approx(0.0, abs=1e-4)
+    assert prototype.score(vectors[:1])[0] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_candidates_and_their_neighbours_carry_true_scores_and_the_rest_none() -> None:
+    field = unit_field()
+    prototype = fit(field[2, 3, 4][None], Background.of(field.reshape(-1, 32)), Discriminant.cosine)
+    expected = prototype.score(field.reshape(-1, 32)).reshape(GRID)
+    found = similarity_map(shard_of(field), prototype, 0.0, -np.inf, 1)
+    around = (slice(1, 4), slice(2, 5), slice(3, 6))
+    np.testing.assert_allclose(found[around], expected[around], atol=0.01 * prototype.scale)
+    assert (found == -1).sum() == found.size - 27
+
+
+def test_interpolation_at_cell_centres_returns_the_vectors_and_between_them_their_mean() -> None:
+    field = unit_field()
+    shard = shard_of(field, Storage.float16)
+    vectors, logits = shard.interpolate(np.array([[2.0, 3.0, 4.0], [2.0, 3.0, 4.5]]))
+    between = field[2, 3, 4] + field[2, 3, 5]
+    np.testing.assert_allclose(vectors[0], field[2, 3, 4], atol=1e-3)
+    np.testing.assert_allclose(vectors[1], between / np.linalg.norm(between), atol=1e-3)
+    np.testing.assert_allclose(logits, [-1.0, -0.5], atol=1e-3)
+
+
+def test_keep_fraction_keeps_the_most_particle_like_cells_and_their_vectors() -> None:
+    field = unit_field()
+    shard = shard_of(field, Storage.float16, keep_fraction=0.3)
+    assert len(shard.cells_zyx) == round(0.3 * np.prod(GRID))
+    assert shard.cells_zyx[:, 2].min() == 7
+    np.testing.assert_allclose(
+        shard.read_vectors(np.arange(len(shard.cells_zyx))), field[tuple(shard.cells_zyx.T)], atol=1e-3
+    )
+    assert shard.rows(np.array([[0, 0, 0], [-1, 0, 0], [0, 0, 9]])).tolist()[:2] == [-1, -1]
+
+
+def test_planted_vectors_are_found_where_they_were_planted(tmp_path: Path) -> None:
+    field = unit_field()
+    planted = unit_field(seed=1)[0, 0, 0]
+    where = np.array([[1, 2, 2], [4, 6, 7], [2, 7, 3]])
+    for cell in where:
+        field[tuple(cell)] = planted
+    index = index_of(shard_of(field), tmp_path)
+    points = indices_to_points(cell_to_voxel(where, 4), SPACING)
+    found = index.query(points[:1], run="a", radius_angstrom=60.0, threshold=0.9)["a"]
+    distance = np.linalg.norm(found.points_xyz[:, None] - points, axis=-1).min(0)
+    assert len(found) == 3
+    assert (distance < 0.5 * 4 * SPACING).all()
+
+
+def test_particle_floor_hides_cells_unlike_the_examples_and_is_never_above_even_odds(tmp_path: Path) -> None:
+    field = unit_field()
+    index = index_of(shard_of(field), tmp_path)
+    lowest_x = {}
+    for logit, margin in ((8.0, 2.0), (0.0, 2.0), (0.0, None)):
+        examples = Examples(field[2, 3, 4][None], np.array([logit], np.float32))
+        found = index.search(examples, radius_angstrom=1.0, threshold=-10.0, particle_margin=margin)
+        lowest_x[logit, margin] = found.picks["a"].points_xyz[:, 0].min() / (4 * SPACING)
+    assert lowest_x[8.0, 2.0] >= 4.5  # logit 0
+    assert 2.5 <= lowest_x[0.0, 2.0] < 4.5  # logit -2
+    assert lowest_x[0.0, None] < 1.0
+
+
+def test_threshold_follows_the_lowest_left_out_example_and_one_example_has_a_fixed_one() -> None:
+    vectors = unit_field().reshape(-1, 32)
+    background = Background.of(vectors)
+    examples = vectors[0] + 0.3 * vectors[1:6]
+    left_out = leave_one_out(examples, background, Discriminant.centred)
+    assert len(left_out) == 5
+    assert 0 < provisional_threshold(left_out) < left_out.min()
+    assert len(leave_one_out(examples[:1], background, Discriminant.centred)) == 0
+    assert provisional_threshold(np.zeros(0)) > 0
+
+
+@pytest.mark.parametrize("suffix", [".faiss", ".cells.npy", ".particle.npy"])
+def test_truncated_missing_or_altered_shard_is_named(tmp_path: Path, suffix: str) -> None:
+    field = unit_field()
+    index_of(shard_of(field), tmp_path)
+    path = tmp_path / f"a{suffix}"
+    whole = path.read_bytes()
+    altered = bytearray(whole)
+    altered[-1] ^= 1
+    for content in (whole[: len(whole) // 2], bytes(altered), None):
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content)
+        with pytest.raises(InputError, match=f"a{suffix}"):
+            Index.open(tmp_path).shard("a")
+
+
+def test_damaged_or_missing_index_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="embed build"):
+        Index.open(tmp_path)
+    (tmp_path / "index.json").write_text('{"header": {"format": 1}')
+    with pytest.raises(InputError, match="damaged"):
+        Index.open(tmp_path)
+
+
+def test_bad_example_points_are_refused_and_one_example_is_enough(tmp_path: Path) -> None:
+    index = index_of(shard_of(unit_field()), tmp_path)
+    for points, message in (
+        ([], "at least one"),
+        ([[1.0, 2.0]], "x,y,z"),
+        ([[np.nan, 1.0, 1.0]], "not finite"),
+        ([[10.0, 10.0, 1e5]], "outside"),
+        ([[-60.0, 10.0, 10.0]], "outside"),
+    ):
+        with pytest.raises(InputError, match=message):
+            index.query(points, run="a", radius_angstrom=50.0)
+    with pytest.raises(InputError, match="'b' is not in index"):
+        index.query([[1.0, 1.0, 1.0]], run="b", radius_angstrom=50.0)
+    assert len(index.query([[100.0, 100.0, 100.0]], run="a", radius_angstrom=50.0)["a"]) >= 1
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    """The untrained tiny encoder."""
+    return load_encoder("random-tiny", "cpu")
+
+
+@pytest.fixture
+def tomograms(tmp_path: Path) -> list[Tomogram]:
+    """Two runs of noise in a copick project."""
+    root = create_project(tmp_path / "project", [Complex(name="blob", radius_angstrom=60.0)])
+    noise = np.random.default_rng(0)
+    for run in ("a", "b"):
+        add_tomogram(root, run, "wbp", SPACING, noise.standard_normal((20, 45, 50)).astype(np.float32))
+    data = DataConfig(
+        project=str(tmp_path / "project"),
+        runs=None,
+        tomogram_type="wbp",
+        voxel_spacing=None,
+        polarity=Polarity.dark,
+    )
+    return find_tomograms(data)
+
+
+def start(folder: Path, encoder: Encoder) -> Index:
+    """Open or create an index for an encoder."""
+    header = new_header(
+        fingerprint=fingerprint(encoder),
+        encoder="random-tiny",
+        encoder_config=asdict(encoder.config),
+        storage=Storage.int8,
+        keep_fraction=1.0,
+        tile=48,
+        overlap=16,
+    )
+    return open_or_create(folder, header)
+
+
+def build(folder: Path, encoder: Encoder, tomograms: list[Tomogram]) -> int:
+    """Build an index and return how many runs were new."""
+    return add_tomograms(start(folder, encoder), encoder, tomograms, torch.device("cpu"), progress=False)
+
+
+def test_every_cell_is_stored_once_as_a_unit_vector(
+    tmp_path: Path, encoder: Encoder, tomograms: list[Tomogram]
+) -> None:
+    build(tmp_path / "index", encoder, tomograms[:1])
+    shard = Index.open(tmp_path / "index").shard("a")
+    num_cells = int(np.prod(grid_shape((20, 45, 50))))
+    assert len(np.unique(shard.cells_zyx, axis=0)) == len(shard.cells_zyx) == num_cells
+    norms = np.linalg.norm(shard.read_vectors(np.arange(num_cells)), axis=1)
+    np.testing.assert_allclose(norms, 1.0, atol=0.02)
+
+
+def test_index_stopped_half_way_is_usable_and_finishes_as_if_never_stopped(
+    tmp_path: Path, encoder: Encoder, tomograms: list[Tomogram], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    build(whole, encoder, tomograms)
+
+    class Unreadable(Tomogram):
+        """A tomogram whose second slab is never read: the program ends there."""
+
+        def crop(self, start_zyx: object, size_zyx: object) -> NDArray[np.float32]:
+            raise KeyboardInterrupt
+
+    second = tomograms[1]
+    broken = Unreadable(
+        run="b",
+        tomogram_type="wbp",
+        voxel_spacing=SPACING,
+        array=second.read(),
+        polarity=Polarity.dark,
+        source="b",
+    )
+    with pytest.raises(KeyboardInterrupt):
+        build(stopped, encoder, [tomograms[0], broken])
+    assert list(Index.open(stopped).entries) == ["a"]
+    (stopped / ".b.faiss.1.partial").write_bytes(b"half")
+    (stopped / "b.faiss").write_bytes(b"from a build stopped before index.json")
+    assert build(stopped, encoder, tomograms) == 1
+    assert "run a: reused" in capsys.readouterr().out
+    assert sorted(path.name for path in stopped.iterdir()) == sorted(path.name for path in whole.iterdir())
+    for name in ("a.faiss", "b.faiss", "b.cells.npy", "b.particle.npy"):
+        assert (stopped / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_changed_tomogram_or_lost_file_is_embedded_again(
+    tmp_path: Path, encoder: Encoder, tomograms: list[Tomogram]
+) -> None:
+    folder = tmp_path / "index"
+    assert build(folder, encoder, tomograms) == 2
+    assert build(folder, encoder, tomograms) == 0
+    (folder / "a.cells.npy").unlink()
+    assert build(folder, encoder, tomograms) == 1
+    brighter = Tomogram(
+        run="b",
+        tomogram_type="wbp",
+        voxel_spacing=SPACING,
+        array=tomograms[1].read() * 2,
+        polarity=Polarity.dark,
+        source="b",
+    )
+    assert build(folder, encoder, [tomograms[0], brighter]) == 1
+    assert sorted(Index.open(folder).entries) == ["a", "b"]
+
+
+def test_another_encoder_or_setting_is_refused_and_the_index_stays(
+    tmp_path: Path, encoder: Encoder, tomograms: list[Tomogram]
+) -> None:
+    folder = tmp_path / "index"
+    build(folder, encoder, tomograms[:1])
+    before = (folder / "index.json").read_text()
+    other = random_encoder("tiny", seed=1)
+    with pytest.raises(InputError, match="expected the encoder that built it"):
+        build(folder, other, tomograms)
+    index = Index.open(folder)
+    with pytest.raises(InputError, match="expected the encoder that built it"):
+        index.check_encoder(fingerprint(other), "other")
+    header = new_header(
+        fingerprint=fingerprint(encoder),
+        encoder="random-tiny",
+        encoder_config=asdict(encoder.config),
+        storage=Storage.float16,
+        keep_fraction=1.0,
+        tile=48,
+        overlap=16,
+    )
+    with pytest.raises(InputError, match="storage=int8"):
+        open_or_create(folder, header)
+    assert (folder / "index.json").read_text() == before
+    assert json.loads(before)["header"]["fingerprint"] == fingerprint(encoder)

@@ -1,0 +1,115 @@
+"""The encoder: geometry of its cells, positions, masked pieces, saving and loading."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tomoseek.encoder import Encoder
+from tomoseek.errors import InputError
+from tomoseek.pyramid import ResidualConv
+from tomoseek.transformer import rotary_table, token_grid
+from tomoseek.weights import fingerprint, load_encoder, random_encoder, save_encoder
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return random_encoder("tiny").eval()
+
+
+def test_maps_have_the_strides_they_are_named_after(encoder: Encoder) -> None:
+    features = encoder(torch.randn(2, 1, 32, 48, 64))
+    assert features.stride2.shape[2:] == (16, 24, 32)
+    assert features.stride4.shape[1:] == (encoder.config.fused_channels, 8, 12, 16)
+    assert features.stride8.shape[1:] == (encoder.config.width, 4, 6, 8)
+
+
+def test_embedding_is_of_unit_length(encoder: Encoder) -> None:
+    embedding, logit = encoder.embed(torch.randn(1, 1, 32, 32, 32))
+    torch.testing.assert_close(embedding.norm(dim=1), torch.ones(1, 8, 8, 8))
+    assert logit.shape == (1, 1, 8, 8, 8)
+
+
+@pytest.mark.parametrize("axis", [2, 3, 4])
+def test_pyramid_cells_are_centred_on_the_voxels_they_cover(encoder: Encoder, axis: int) -> None:
+    """A flipped volume gives flipped maps when every kernel is made symmetric: no level drifts to one side."""
+    pyramid = random_encoder("tiny").pyramid
+    for parameter in pyramid.parameters():
+        if parameter.ndim == 5:
+            parameter.data = (parameter + parameter.flip(axis)) / 2
+    volume = torch.randn(1, 1, 32, 32, 32)
+    for direct, flipped in zip(pyramid(volume, 1), pyramid(volume.flip(axis), 1), strict=True):
+        torch.testing.assert_close(flipped.flip(axis), direct, atol=1e-4, rtol=1e-4)
+
+
+def test_attention_sees_differences_of_positions_only() -> None:
+    torch.manual_seed(0)
+    query, key = torch.randn(1, 48), torch.randn(1, 48)
+
+    def score(at: list[float], other: list[float]) -> float:
+        table = rotary_table(torch.tensor([at, other]), 48)
+        sine, cosine = table.chunk(2, -1)
+        turned = []
+        for k, x in enumerate((query, key)):
+            first, second = x.chunk(2, -1)
+            turned.append(x * cosine[k] + torch.cat([-second, first], -1) * sine[k])
+        return float((turned[0] * turned[1]).sum())
+
+    assert score([1, 2, 3], [4, 4, 4]) == pytest.approx(score([11, 2, 0], [14, 4, 1]), abs=1e-4)
+    assert score([1, 2, 3], [4, 4, 4]) != pytest.approx(score([1, 2, 3], [4, 4, 5]), abs=1e-4)
+
+
+def test_pieces_that_make_up_a_whole_volume_equal_the_volume_when_there_is_one_piece(encoder: Encoder) -> None:
+    volume = torch.randn(2, 16, 16, 16)
+    positions = token_grid((2, 2, 2), volume.device).expand(2, -1, -1)
+    pieces = encoder.forward_visible(volume[:, None], positions)
+    whole = encoder(volume[:, None])
+    torch.testing.assert_close(pieces.stride4, whole.stride4)
+    torch.testing.assert_close(pieces.stride8, whole.stride8)
+
+
+@pytest.mark.parametrize("edge", [2, 4, 8])
+def test_bfloat16_weight_gradients_agree_with_float32(edge: int) -> None:
+    torch.manual_seed(0)
+    block = ResidualConv(16)
+    x = torch.randn(8, 16, edge, edge, edge)
+    gradients = []
+    for bfloat16 in (False, True):
+        block.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+            block(x, 8).float().square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in block.parameters() if parameter.grad is not None])
+    for exact, rounded in zip(*gradients, strict=True):
+        assert (exact - rounded).norm() < 0.05 * exact.norm()
+
+
+def test_saved_encoder_comes_back_the_same(encoder: Encoder, tmp_path: Path) -> None:
+    save_encoder(encoder, tmp_path / "kept", {"seed": 0})
+    again = load_encoder(str(tmp_path / "kept"))
+    assert fingerprint(again) == fingerprint(encoder)
+    volume = torch.randn(1, 1, 16, 16, 16)
+    torch.testing.assert_close(again(volume).stride4, encoder(volume).stride4)
+
+
+def test_random_encoder_is_the_same_each_time_and_leaves_the_global_seed_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    first = load_encoder("random-tiny")
+    assert torch.rand(1) == expected
+    assert fingerprint(first) == fingerprint(load_encoder("random-tiny"))
+
+
+def test_missing_and_damaged_encoders_are_named(encoder: Encoder, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected encoder\.safetensors"):
+        load_encoder(str(tmp_path / "nowhere"))
+    save_encoder(encoder, tmp_path, {})
+    weights = tmp_path / "encoder.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(InputError, match="damaged"):
+        load_encoder(str(tmp_path))
+
+
+def test_unknown_model_lists_the_known_ones() -> None:
+    with pytest.raises(InputError, match="base, small, tiny"):
+        load_encoder("random-huge")

@@ -1,0 +1,89 @@
+"""Schedule, moving average, saved state and prefetching."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tomoseek.training import Ema, ahead, cosine_learning_rate, keep_log_until, load_state, log_jsonl, save_state
+
+
+def test_learning_rate_rises_to_its_peak_and_falls_to_its_floor() -> None:
+    rates = [cosine_learning_rate(step, 100, 1.0, 10) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates.index(max(rates)) in (9, 10)
+    assert rates[100] == pytest.approx(0.01)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert rates[55] == pytest.approx(0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi / 2)))
+
+
+def test_moving_average_of_a_constant_is_the_constant() -> None:
+    module = nn.Linear(2, 2)
+    ema = Ema(module, 0.9)
+    expected = module.weight.detach().clone()
+    for _ in range(5):
+        ema.update(module)
+    torch.testing.assert_close(ema.module.weight, expected)
+    with torch.no_grad():
+        module.weight.fill_(7.0)
+    for _ in range(300):
+        ema.update(module)
+    torch.testing.assert_close(ema.module.weight, torch.full((2, 2), 7.0))
+
+
+def test_saved_optimizer_state_goes_on_exactly(tmp_path: Path) -> None:
+    def step(module: nn.Linear, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        module(torch.ones(1, 3)).square().sum().backward()
+        optimizer.step()
+
+    torch.manual_seed(0)
+    module = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.1)
+    for _ in range(3):
+        step(module, optimizer)
+    state = {"model": module.state_dict(), "optimizer": optimizer.state_dict()}
+    save_state(tmp_path / "state.safetensors", state, {"step": 3})
+
+    other = nn.Linear(3, 2)
+    other_optimizer = torch.optim.AdamW(other.parameters(), lr=0.5)
+    loaded, meta = load_state(tmp_path / "state.safetensors")
+    other.load_state_dict(loaded["model"])
+    other_optimizer.load_state_dict(loaded["optimizer"])
+    assert meta == {"step": 3}
+    for _ in range(3):
+        step(module, optimizer)
+        step(other, other_optimizer)
+    assert torch.equal(module.weight, other.weight)
+
+
+def test_nothing_is_left_beside_a_saved_state(tmp_path: Path) -> None:
+    save_state(tmp_path / "state.safetensors", {"a": torch.ones(1)}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_log_is_cut_where_a_resumed_run_begins(tmp_path: Path) -> None:
+    for step in range(5):
+        log_jsonl(tmp_path / "log.jsonl", {"step": step})
+    keep_log_until(tmp_path / "log.jsonl", 3)
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 3
+
+
+def test_prefetching_keeps_order_and_passes_errors_on() -> None:
+    with ahead(iter(range(20))) as items:
+        assert list(items) == list(range(20))
+
+    def broken() -> object:
+        yield 1
+        raise OSError("disk gone")
+
+    with ahead(broken()) as items, pytest.raises(OSError, match="disk gone"):  # type: ignore[arg-type]
+        list(items)
+
+
+def test_prefetching_can_be_left_early() -> None:
+    with ahead(iter(range(10**9))) as items:
+        assert next(iter(items)) == 0

@@ -1,0 +1,133 @@
+"""From command line and YAML to one typed dataclass per command."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tomoseek.errors import InputError
+
+_PACKAGED = Path(__file__).resolve().parent / "configs"
+CONFIG_DIR = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).resolve().parent.parent / "configs"
+
+Schema = TypeVar("Schema")
+
+
+class Polarity(Enum):
+    """How protein looks in the files; the networks always see protein as positive values."""
+
+    dark = "dark"
+    bright = "bright"
+
+
+@dataclass(kw_only=True, slots=True)
+class DataConfig:
+    """Which tomograms of which copick project a command reads (``configs/data``)."""
+
+    project: str | None
+    runs: list[str] | None
+    tomogram_type: str
+    voxel_spacing: float | None
+    polarity: Polarity
+
+
+class Command(NamedTuple):
+    """A sub-command: its YAML under ``configs/``, its dataclass, its function, one line of help."""
+
+    config_name: str
+    schema: type[Any]
+    main: Callable[[Any], None]
+    summary: str
+
+
+def to_dataclass(schema: type[Schema], config: DictConfig) -> Schema:
+    """Check a composed config against its dataclass and build the dataclass.
+
+    Raises
+    ------
+    InputError
+        If a value has the wrong type, is missing (``???``) or fails a cross-field check.
+    """
+    try:
+        built = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
+    except OmegaConfBaseException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"setting '{error.full_key}': {reason}; see --help for every setting") from error
+    assert isinstance(built, schema)
+    return built
+
+
+def launch(config_name: str, schema: type[Schema], main: Callable[[Schema], None]) -> None:
+    """Compose ``configs/<config_name>.yaml`` with the command line's ``key=value`` words and run ``main``.
+
+    ``InputError`` and ``FileNotFoundError`` become one line on standard error and exit code 2, and so does a
+    word that Hydra cannot place. Any other exception keeps its traceback and exits with 1.
+    """
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text(config_name))
+        return
+    started = False
+
+    @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
+    def entry(config: DictConfig) -> None:
+        nonlocal started
+        started = True
+        try:
+            main(to_dataclass(schema, config))
+        except (InputError, FileNotFoundError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us as exceptions, with their whole traceback
+    try:
+        entry()
+    except (HydraException, OmegaConfBaseException) as error:
+        if started:
+            raise
+        reason = str(error).splitlines()[0]
+        print(f"error: {reason.rstrip('.')}; --help lists every setting", file=sys.stderr)
+        sys.exit(2)
+
+
+def dispatch(program: str, commands: dict[str, Command]) -> None:
+    """Run ``python -m <program> <command> key=value ...``."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in commands:
+        command = commands[name]
+        sys.argv = [f"{program} {name}", *sys.argv[2:]]
+        launch(command.config_name, command.schema, command.main)
+        return
+    lines = [f"usage: python -m {program} COMMAND key=value ...   (COMMAND --help shows every setting)", ""]
+    lines += [f"  {key:<10} {command.summary}" for key, command in commands.items()]
+    asked_for_help = name in {"--help", "-h"}
+    print("\n".join(lines), file=sys.stdout if asked_for_help else sys.stderr)
+    if not asked_for_help:
+        known = ", ".join(commands)
+        print(f"\nerror: expected a command ({known}), found '{name or 'nothing'}'", file=sys.stderr)
+        sys.exit(2)
+
+
+def help_text(config_name: str) -> str:
+    """Return the command's commented YAML, which documents every setting, and the groups it draws from."""
+    parts = ["Settings are given as key=value; these are the defaults.", ""]
+    text = (CONFIG_DIR / f"{config_name}.yaml").read_text()
+    parts.append(text.rstrip())
+    defaults = OmegaConf.create(text).get("defaults", [])
+    for entry in defaults:
+        if isinstance(entry, DictConfig):
+            for group, option in entry.items():
+                folder = CONFIG_DIR / str(group)
+                if folder.is_dir() and option is not None:
+                    choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+                    parts += ["", f"{group}:   # {group}={option}; choices: {choices}"]
+                    body = (folder / f"{option}.yaml").read_text().rstrip()
+                    parts += [f"  {line}" if line else "" for line in body.splitlines()]
+    return "\n".join(parts)

@@ -1,0 +1,57 @@
+"""Physical points (x y z, Å) to voxel indices (z y x) and back: the only place where the two meet.
+
+The centre of voxel (0, 0, 0) is the origin: index ``i`` along an axis lies at ``i * voxel_spacing`` Å. A
+feature cell at stride ``s`` covers voxels ``s * i`` to ``s * i + s - 1``, so its centre lies half a cell
+further in than its first voxel. See ``docs/coordinates.md``.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+def points_to_indices(points_xyz: ArrayLike, voxel_spacing: float) -> FloatArray:
+    """Turn points into fractional voxel indices.
+
+    Parameters
+    ----------
+    points_xyz
+        ``(n, 3)`` x y z in Å, as copick stores them.
+    voxel_spacing
+        Å per voxel.
+
+    Returns
+    -------
+    ``(n, 3)`` fractional indices z y x.
+    """
+    points = np.asarray(points_xyz, dtype=np.float64).reshape(-1, 3)  # (n, 3) x y z
+    return np.ascontiguousarray(points[:, ::-1]) / voxel_spacing  # (n, 3) z y x
+
+
+def indices_to_points(indices_zyx: ArrayLike, voxel_spacing: float) -> FloatArray:
+    """Turn fractional voxel indices into points; the inverse of `points_to_indices`.
+
+    Parameters
+    ----------
+    indices_zyx
+        ``(n, 3)`` fractional indices z y x.
+    voxel_spacing
+        Å per voxel.
+
+    Returns
+    -------
+    ``(n, 3)`` x y z in Å.
+    """
+    indices = np.asarray(indices_zyx, dtype=np.float64).reshape(-1, 3)  # (n, 3) z y x
+    return np.ascontiguousarray(indices[:, ::-1]) * voxel_spacing  # (n, 3) x y z
+
+
+def cell_to_voxel(cells_zyx: ArrayLike, stride: int) -> FloatArray:
+    """Turn fractional feature-cell indices at ``stride`` into fractional voxel indices of the same axes."""
+    return np.asarray(cells_zyx, dtype=np.float64) * stride + (stride - 1) / 2
+
+
+def voxel_to_cell(indices_zyx: ArrayLike, stride: int) -> FloatArray:
+    """Turn fractional voxel indices into fractional feature-cell indices; the inverse of `cell_to_voxel`."""
+    return (np.asarray(indices_zyx, dtype=np.float64) - (stride - 1) / 2) / stride

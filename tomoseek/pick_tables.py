@@ -1,0 +1,181 @@
+"""Picks as a table of points and scores; CSV and RELION 5 star files."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tomoseek.errors import InputError
+from tomoseek.geometry import indices_to_points
+from tomoseek.training import atomic_write_text
+
+RUN_COLUMNS = ("run", "experiment", "run_name", "rlnTomoName")
+OBJECT_COLUMNS = ("object", "particle_type", "object_name")
+
+# One line of a pick table: run, object name, picks.
+PickRow = tuple[str, str, "Picks"]
+
+
+@dataclass(slots=True)
+class Picks:
+    """Particle centres of one class in one run.
+
+    Parameters
+    ----------
+    points_xyz
+        ``(n, 3)`` x y z in Å.
+    scores
+        ``(n,)`` the higher the surer; 1 when not given.
+    """
+
+    points_xyz: NDArray[np.float64]
+    scores: NDArray[np.float64] = field(default_factory=lambda: np.ones(0))
+
+    def __post_init__(self) -> None:
+        self.points_xyz = np.asarray(self.points_xyz, dtype=np.float64).reshape(-1, 3)  # (n, 3) x y z
+        self.scores = np.asarray(self.scores, dtype=np.float64).reshape(-1)  # (n,)
+        if len(self.scores) == 0:
+            self.scores = np.ones(len(self.points_xyz))
+        if len(self.scores) != len(self.points_xyz):
+            raise InputError(
+                f"expected one score per point, found {len(self.points_xyz)} points and {len(self.scores)} "
+                "scores: give as many of both"
+            )
+        if not (np.isfinite(self.points_xyz).all() and np.isfinite(self.scores).all()):
+            raise InputError(
+                "expected finite coordinates and scores, found NaN or infinity: remove those picks"
+            )
+
+    def __len__(self) -> int:
+        return len(self.points_xyz)
+
+
+def read_points_csv(
+    path: str | Path, object_name: str | None = None, default_run: str | None = None
+) -> dict[str, Picks]:
+    """Read points from a CSV with columns ``run`` (or ``experiment``), ``x``, ``y``, ``z`` in Å and perhaps
+    ``score``.
+
+    Parameters
+    ----------
+    path
+        The file, as `write_csv` writes it or as a challenge submission.
+    object_name
+        Keep only this class, when the file has a column ``object`` or ``particle_type``.
+    default_run
+        The run of all points when the file has no run column.
+
+    Returns
+    -------
+    Picks by run.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    InputError
+        When a column is missing, a coordinate is not a number, or no row is left.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a CSV of points at {path}, found no such file: check the path")
+    try:
+        table = pd.read_csv(path, comment="#", skipinitialspace=True)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"expected a CSV with a header in {path}, found {error}: write columns run,x,y,z"
+        ) from error
+    columns = [str(column).strip() for column in table.columns]
+    table.columns = pd.Index(columns)
+    missing = [axis for axis in "xyz" if axis not in columns]
+    run_column = next((name for name in RUN_COLUMNS if name in columns), None)
+    if run_column is None and default_run is None:
+        missing.insert(0, "run")
+    if missing:
+        raise InputError(
+            f"expected columns run, x, y, z (Å) in {path}, found {', '.join(columns)}: add "
+            f"{', '.join(missing)}"
+        )
+    object_column = next((name for name in OBJECT_COLUMNS if name in columns), None)
+    if object_name is not None and object_column is not None:
+        present = sorted(table[object_column].astype(str).unique())
+        table = table[table[object_column].astype(str) == object_name]
+        if table.empty:
+            raise InputError(
+                f"expected points of '{object_name}' in {path}, found {', '.join(present)}: check the name"
+            )
+    if table.empty:
+        raise InputError(f"expected at least one point in {path}, found none: add rows")
+    wanted = ["x", "y", "z", *(["score"] if "score" in columns else [])]
+    numbers = table[wanted].apply(pd.to_numeric, errors="coerce")
+    if numbers.isna().any(axis=None):
+        row = int(np.flatnonzero(numbers.isna().any(axis=1))[0])
+        found = ", ".join(str(value) for value in table.iloc[row][wanted])
+        raise InputError(f"expected numbers in {path}, found '{found}' in point {row + 1}: repair the row")
+    runs = table[run_column].astype(str).to_numpy() if run_column else np.full(len(table), default_run)
+    points = numbers[["x", "y", "z"]].to_numpy(dtype=np.float64)  # (n, 3) x y z
+    scores = numbers["score"].to_numpy(dtype=np.float64) if "score" in columns else np.ones(len(table))
+    return {str(run): Picks(points[runs == run], scores[runs == run]) for run in dict.fromkeys(runs)}
+
+
+def write_csv(path: str | Path, rows: Iterable[PickRow]) -> None:
+    """Write picks as CSV with columns run, object, x, y, z (Å) and score.
+
+    Parameters
+    ----------
+    path
+        The file.
+    rows
+        (run, object name, picks) in the order to write.
+    """
+    lines = ["run,object,x,y,z,score"]
+    for run, object_name, picks in rows:
+        for (x, y, z), score in zip(picks.points_xyz, picks.scores, strict=True):
+            lines.append(f"{run},{object_name},{x:.3f},{y:.3f},{z:.3f},{score:.6g}")
+    atomic_write_text(Path(path), "\n".join(lines) + "\n")
+
+
+def write_star(path: str | Path, rows: Iterable[PickRow], tomograms: Iterable[Any]) -> None:
+    """Write picks of one class as a RELION 5 particle star file with centred coordinates.
+
+    ``rlnCenteredCoordinate{X,Y,Z}Angst`` is the distance in Å from the centre of the volume, which lies at
+    half its shape times the voxel spacing, as copick exports it; ``rlnAutopickFigureOfMerit`` is the score.
+
+    Parameters
+    ----------
+    path
+        The file.
+    rows
+        (run, object name, picks); RELION wants one class per file.
+    tomograms
+        The `Tomogram` of every run in ``rows``: its shape and voxel spacing put the centre.
+
+    References
+    ----------
+    RELION 5 documentation, subtomogram tutorial, "Particle coordinates": centred coordinates in Å.
+    """
+    rows = list(rows)
+    names = sorted({object_name for _, object_name, _ in rows})
+    if len(names) > 1:
+        raise ValueError(
+            f"expected picks of one class for one star file, found {', '.join(names)}: write one file each"
+        )
+    centres = {
+        tomogram.run: indices_to_points(np.array(tomogram.shape) / 2, tomogram.voxel_spacing)[0]
+        for tomogram in tomograms
+    }
+    lines = ["data_particles", "", "loop_"]
+    columns = [
+        "rlnTomoName",
+        *(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"),
+        "rlnAutopickFigureOfMerit",
+    ]
+    lines += [f"_{column} #{number}" for number, column in enumerate(columns, start=1)]
+    for run, _, picks in rows:
+        for (x, y, z), score in zip(picks.points_xyz - centres[run], picks.scores, strict=True):
+            lines.append(f"{run} {x:.3f} {y:.3f} {z:.3f} {score:.6g}")
+    atomic_write_text(Path(path), "\n".join(lines) + "\n")
