@@ -1,10 +1,10 @@
 """Real input: five points on the wall of one microtubule query another tomogram.
 
-    python -m benchmarks.real_microtubules --data ../shared/data/real --encoder runs/metric --out-dir microtubules
+    python -m benchmarks.real_microtubules --data ../shared/data/real --encoder runs/metric --out-dir mt
 
-Two real sub-tomograms of 10.52 Å voxels hold one microtubule each. They become a copick project, an encoder embeds
-them, five points on the wall of the first query the second. Leaves the project, the index, ``microtubules.png`` and
-``microtubules.json`` in ``--out-dir``.
+Two real sub-tomograms of 10.52 Å voxels hold one microtubule each. They become a copick project, an encoder
+embeds them, five points on the wall of the first query the second. Leaves the project, the index,
+``microtubules.png`` and ``microtubules.json`` in ``--out-dir``.
 """
 
 import argparse
@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embed.build import add_tomograms, open_or_create
-from embed.index import Index, new_header, similarity_map
+from embed.index import Index, new_header
 from embed.prototype import Discriminant, Prototype, fit
+from embed.search import similarity_map
 from embed.shard import Storage
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig, Polarity
@@ -65,17 +66,15 @@ class Microtubule:
         slope = (self.x_last - self.x_first) / (num_rows - 1)
         z, y, x = indices_zyx.T
         across = (x - self.x_first - slope * y) / np.hypot(1, slope)
-        return np.abs(np.hypot(z - self.z, across) - self.radius) * VOXEL_SPACING
+        return np.asarray(np.abs(np.hypot(z - self.z, across) - self.radius) * VOXEL_SPACING)
 
 
 EXAMPLE_TUBE = Microtubule("mt-13pf", "13pf_MT.tif", 17.0, 84.5, 19.2, 10.7)
 SEARCHED_TUBE = Microtubule("mt-14pf", "14pf_MT.tif", 23.0, 65.9, 26.5, 11.4)
 
-# On the left wall of the 13-protofilament microtubule, in the slice through its axis where the wall is sharpest. Rows
-# 35 voxels apart; along each the x of the brightest voxel after a Gaussian of 1.5, 3, 0.8 voxels (z, y, x).
-EXAMPLE_INDICES = np.array(
-    [(18, 30, 64), (18, 65, 52), (18, 100, 42), (18, 135, 31), (18, 170, 19)], dtype=float
-)
+# On the left wall of the 13-protofilament microtubule, in a slice near its axis, where the wall is sharpest.
+# Rows 35 voxels apart; along each the x of the brightest voxel after a Gaussian of 1.5, 3, 0.8 voxels (z, y, x).
+EXAMPLE_INDICES = np.array([(18, 30, 64), (18, 65, 52), (18, 100, 42), (18, 135, 31), (18, 170, 19)], dtype=float)
 
 
 def make_project(data: Path, folder: Path) -> None:
@@ -122,31 +121,30 @@ def draw(tomograms: dict[str, Tomogram], scores: dict[str, NDArray[np.float32]],
         extent = (-0.5, x - 0.5, y - 0.5, -0.5)
         for panel in row[:2]:
             panel.imshow(image, cmap="gray", vmin=-1.5, vmax=2.5, extent=extent)
-        row[0].set_title(f"{tube.run}: slice z = {plane} (protein bright)")
+        row[0].set_title(f"{tube.run}, slice z = {plane}\n(mean of 3, protein bright)")
         near = np.abs(points_to_indices(picks[tube.run].points_xyz, VOXEL_SPACING)[:, 0] - plane) <= 4
         if near.any():
             shown = points_to_indices(picks[tube.run].points_xyz[near], VOXEL_SPACING)
-            dots = row[1].scatter(shown[:, 2], shown[:, 1], c=picks[tube.run].scores[near], s=45, cmap="plasma",
-                                  vmin=0, vmax=1, edgecolors="white", linewidths=0.8, label="pick")  # fmt: skip
+            style = {"cmap": "plasma", "vmin": 0, "vmax": 1, "edgecolors": "white", "linewidths": 0.8}
+            values = picks[tube.run].scores[near]
+            dots = row[1].scatter(shown[:, 2], shown[:, 1], c=values, s=45, label="pick", **style)
             figure.colorbar(dots, ax=row[1], label="score of pick", shrink=0.6)
         if tube is EXAMPLE_TUBE:
             given = points_to_indices(examples, VOXEL_SPACING)
             row[1].plot(given[:, 2], given[:, 1], "c+", markersize=16, markeredgewidth=2.5, label="example")
         row[1].legend(loc="upper left")
-        row[1].set_title(f"{int(near.sum())} of {len(picks[tube.run])} picks, within 4 voxels of the slice")
+        row[1].set_title(f"the {int(near.sum())} of {len(picks[tube.run])} picks\nwithin 4 voxels of it")
         cell_plane = round(float(voxel_to_cell(np.array([[plane, 0, 0]]), 4)[0, 0]))
-        corner, opposite = cell_to_voxel([[-0.5] * 3, np.array(score.shape) - 0.5], 4)
+        corner, opposite = cell_to_voxel(np.array([(0, 0, 0), score.shape]) - 0.5, 4)
         mapped = row[2].imshow(score[cell_plane], cmap="magma", vmin=-0.5, vmax=1,
                                extent=(corner[2], opposite[2], opposite[1], corner[1]))  # fmt: skip
-        row[2].set(title="likeness to the examples", xlim=extent[:2], ylim=extent[2:])
+        row[2].set(title="likeness to the examples\n(stride 4)", xlim=extent[:2], ylim=extent[2:])
         figure.colorbar(mapped, ax=row[2], label="0 = background mean, 1 = mean example", shrink=0.6)
         cells = np.stack(np.meshgrid(*[np.arange(n) for n in score.shape], indexing="ij"), -1).reshape(-1, 3)
         wall = tube.distance_to_wall(cell_to_voxel(cells, 4), y) <= WALL_TOLERANCE / 2
-        values, bins = score.ravel(), np.linspace(-1, 1.5, 60).tolist()
-        row[3].hist(values[~wall], bins, density=True, alpha=0.6, color="gray", label="background and lumen")
-        row[3].hist(
-            values[wall], bins, density=True, alpha=0.6, color="tab:orange", label="wall (fitted tube)"
-        )
+        cell_scores, bins = score.ravel(), np.linspace(-1, 1.5, 60).tolist()
+        row[3].hist(cell_scores[~wall], bins, density=True, alpha=0.6, color="gray", label="background and lumen")
+        row[3].hist(cell_scores[wall], bins, density=True, alpha=0.6, color="tab:orange", label="wall (fitted tube)")
         row[3].axvline(threshold, color="k", linestyle=":", label="threshold of picks")
         row[3].set(title="score of every cell", xlabel="likeness", ylabel="density")
         row[3].legend()
@@ -158,12 +156,8 @@ def draw(tomograms: dict[str, Tomogram], scores: dict[str, NDArray[np.float32]],
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--data", type=Path, default=Path("../shared/data/real"), help="folder of the two TIFF files"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/real"), help="folder of the two TIFF files")
     parser.add_argument("--encoder", default="random-small", help="name, folder or file of the encoder")
     parser.add_argument("--out-dir", type=Path, default=Path("microtubules"))
     parser.add_argument("--device", default="auto")
@@ -179,8 +173,8 @@ def main() -> None:
     tomograms = {tomogram.run: tomogram for tomogram in find_tomograms(config)}
     key = fingerprint(encoder)
     header = new_header(
-        fingerprint=key, encoder=arguments.encoder, encoder_config=asdict(encoder.config), storage=Storage.int8,
-        keep_fraction=1.0, tile=96, overlap=16,
+        fingerprint=key, encoder=arguments.encoder, encoder_config=asdict(encoder.config),
+        storage=Storage.int8, keep_fraction=1.0, tile=96, overlap=16,
     )  # fmt: skip
     index = open_or_create(out / f"index-{key}", header)
     add_tomograms(index, encoder, list(tomograms.values()), device)

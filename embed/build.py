@@ -58,14 +58,16 @@ def run(config: BuildConfig) -> None:
         Path(config.index),
         new_header(
             fingerprint=fingerprint(encoder), encoder=config.encoder, encoder_config=asdict(encoder.config),
-            storage=config.storage, keep_fraction=config.keep_fraction, tile=config.tile, overlap=config.overlap,
+            storage=config.storage, keep_fraction=config.keep_fraction, tile=config.tile,
+            overlap=config.overlap,
         ),
     )  # fmt: skip
     num_new = add_tomograms(index, encoder, tomograms, device, config.batch_size)
     num_vectors = sum(entry.num_vectors for entry in index.entries.values())
     num_bytes = sum(entry.num_bytes for entry in index.entries.values())
     print(
-        f"index {config.index}: {len(index.entries)} runs ({num_new} new, {len(tomograms) - num_new} reused), "
+        f"index {config.index}: {len(index.entries)} runs "
+        f"({num_new} new, {len(tomograms) - num_new} reused), "
         f"{num_vectors:,} vectors of {index.header.dimension}, {num_bytes / 1e6:.1f} MB "
         f"({num_bytes / 1e6 / len(index.entries):.1f} MB per tomogram)"
     )
@@ -88,8 +90,8 @@ def open_or_create(folder: Path, header: IndexHeader) -> Index:
         before, now = getattr(index.header, setting), getattr(header, setting)
         if before != now:
             raise InputError(
-                f"index {folder}: it was built with {setting}={before}, found {setting}={now}; keep the setting or "
-                "give another index folder"
+                f"index {folder}: it was built with {setting}={before}, found {setting}={now}; keep the "
+                "setting or give another index folder"
             )
     return index
 
@@ -104,8 +106,8 @@ def add_tomograms(
 ) -> int:
     """Embed the tomograms that are new or changed into the index and return how many those were.
 
-    A run counts only once ``index.json`` names it, which happens after its shard is whole: whenever the program is
-    stopped, what the folder holds is a usable index.
+    A run counts only once ``index.json`` names it, which happens after its shard is whole: whenever the
+    program is stopped, what the folder holds is a usable index.
     """
     header = index.header
     num_new = 0
@@ -141,7 +143,7 @@ def add_tomograms(
 
 def is_same(entry: ShardEntry, tomogram: Tomogram, contrast: list[float]) -> bool:
     """Tell whether a run's entry was made from this very tomogram, by type, spacing, shape and contrast."""
-    return (
+    return bool(
         entry.tomogram_type == tomogram.tomogram_type
         and np.isclose(entry.voxel_spacing, tomogram.voxel_spacing)
         and tuple(entry.shape) == tuple(tomogram.shape)
@@ -160,6 +162,6 @@ def _warn_about_spacing(tomogram: Tomogram, encoder: "Encoder") -> None:
     expected = encoder.config.voxel_spacing
     if abs(tomogram.voxel_spacing / expected - 1) > SPACING_TOLERANCE:
         print(
-            f"warning: run {tomogram.run} has {tomogram.voxel_spacing:g} Å voxels, the encoder was trained at "
-            f"{expected:g} Å; particles look {expected / tomogram.voxel_spacing:.2f} times as large to it as they should"
+            f"warning: run {tomogram.run} has {tomogram.voxel_spacing:g} Å voxels, the encoder was trained "
+            f"at {expected:g} Å; to it, particles look {expected / tomogram.voxel_spacing:.2f} x their size"
         )

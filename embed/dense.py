@@ -97,8 +97,8 @@ def check_tile(tile: int, overlap: int) -> None:
     """
     if tile < ALIGNMENT or tile % ALIGNMENT or not 0 <= overlap <= tile // 2:
         raise InputError(
-            f"tile={tile} overlap={overlap}: expected a tile of a multiple of {ALIGNMENT} voxels and an overlap "
-            "of at most half of it; try tile=96 overlap=16"
+            f"tile={tile} overlap={overlap}: expected a tile of a multiple of {ALIGNMENT} voxels and an "
+            "overlap of at most half of it; try tile=96 overlap=16"
         )
 
 

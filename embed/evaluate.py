@@ -1,4 +1,4 @@
-"""``embed evaluate``: average precision of found picks against a reference, over runs that hold no example."""
+"""``embed evaluate``: average precision of found picks against a reference, over runs without an example."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +40,7 @@ def run(config: EvaluateConfig) -> None:
     root = open_project(config.data.project)
     radii = object_radii(root)
     if config.name not in radii:
-        raise InputError(
-            f"name: expected one of {', '.join(radii)} (the project's objects), found '{config.name}'"
-        )
+        raise InputError(f"name: expected one of {', '.join(radii)} (the project's objects), found '{config.name}'")
     names = _runs_to_score(root, config.data.runs, config.exclude_runs)
     reference, found = {}, {}
     for key in names:
@@ -67,9 +65,7 @@ def run(config: EvaluateConfig) -> None:
     )
 
 
-def evaluate_query(
-    reference: dict[str, Any], found: dict[str, Picks], radius_angstrom: float
-) -> dict[str, Any]:
+def evaluate_query(reference: dict[str, Any], found: dict[str, Picks], radius_angstrom: float) -> dict[str, Any]:
     """Score picks of one class.
 
     Parameters
@@ -87,9 +83,7 @@ def evaluate_query(
     """
     precision, recall = precision_recall(reference, found, radius_angstrom)[:2]
     sums = precision + recall
-    best_f1 = max(
-        (2 * p * r / s for p, r, s in zip(precision, recall, sums, strict=True) if s > 0), default=0.0
-    )
+    best_f1 = max((2 * p * r / s for p, r, s in zip(precision, recall, sums, strict=True) if s > 0), default=0.0)
     counts = [count_hits(reference[key], found[key].points_xyz, radius_angstrom) for key in reference]
     tp, fp, fn = (sum(getattr(count, name) for count in counts) for name in ("tp", "fp", "fn"))
     return {
@@ -107,9 +101,7 @@ def _runs_to_score(root: Any, chosen: list[str] | None, excluded: list[str]) -> 
     names = known if chosen is None else chosen
     for name in [*names, *excluded]:
         if name not in known:
-            raise InputError(
-                f"expected runs among {', '.join(known)}, found '{name}' in data.runs or exclude_runs"
-            )
+            raise InputError(f"expected runs among {', '.join(known)}, found '{name}' in data.runs or exclude_runs")
     left = [name for name in names if name not in excluded]
     if not left:
         raise InputError("exclude_runs: expected to leave at least one run to score, found none left")

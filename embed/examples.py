@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embed.index import checked_points
+from embed.search import checked_points
 from tomoseek.errors import InputError
 from tomoseek.picks import read_picks, read_points_csv
 
@@ -54,9 +54,7 @@ def collect_examples(
     found = {key: value for key, value in found.items() if len(value)}
     if not found:
         where = f" in run {run}" if run else ""
-        raise InputError(
-            f"examples={examples}: expected at least one example pick{where}, found none; check the name"
-        )
+        raise InputError(f"examples={examples}: expected at least one example pick{where}, found none; check the name")
     return {key: drop_duplicates(value, key) for key, value in found.items()}
 
 

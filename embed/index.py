@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from embed.dense import STRIDE
 from embed.prototype import Background, Discriminant, Prototype, fit, leave_one_out, provisional_threshold
+from embed.search import Examples, checked_points, particle_floor, similarity_map
 from embed.shard import Shard, ShardEntry, Storage
 from tomoseek.errors import InputError
 from tomoseek.geometry import cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
@@ -53,14 +54,6 @@ class Found:
     particle_floor: float
 
 
-@dataclass(frozen=True)
-class Examples:
-    """``(k, e)`` unit vectors and ``(k,)`` particle logits read at the example points."""
-
-    vectors: NDArray[np.float32]
-    particle_logit: NDArray[np.float32]
-
-
 class Index:
     """A folder of embedded tomograms; embed once, query many times.
 
@@ -85,16 +78,12 @@ class Index:
         """
         path = Path(folder) / INDEX_FILE
         if not path.is_file():
-            raise InputError(
-                f"index: expected {INDEX_FILE} in folder '{folder}', found none; run embed build first"
-            )
+            raise InputError(f"index: expected {INDEX_FILE} in folder '{folder}', found none; run embed build first")
         try:
             stored = json.loads(path.read_text())
             found = stored["header"]["format"]
             if found != FORMAT:
-                raise InputError(
-                    f"index {path}: expected format {FORMAT}, found {found}; build the index again"
-                )
+                raise InputError(f"index {path}: expected format {FORMAT}, found {found}; build the index again")
             header = IndexHeader(**stored["header"])
             entries = {run: ShardEntry(**entry) for run, entry in stored["runs"].items()}
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
@@ -123,8 +112,9 @@ class Index:
         """
         if self.header.fingerprint != found:
             raise InputError(
-                f"index {self.folder}: expected the encoder that built it ({self.header.encoder}, fingerprint "
-                f"{self.header.fingerprint}), found {source} ({found}); give that one or another index folder"
+                f"index {self.folder}: expected the encoder that built it ({self.header.encoder}, "
+                f"fingerprint {self.header.fingerprint}), found {source} ({found}); give that one, or another "
+                "index folder"
             )
 
     def shard(self, run: str) -> Shard:
@@ -133,12 +123,13 @@ class Index:
             raise InputError(f"run '{run}' is not in index {self.folder}; it holds {_listed(self.entries)}")
         if run not in self._loaded:
             self._loaded[run] = Shard.load(self.folder, run, self.entries[run])
-            while (
-                len(self._loaded) > 1 and sum(s.num_bytes for s in self._loaded.values()) > MEMORY_FOR_SHARDS
-            ):
+            while len(self._loaded) > 1 and self._bytes_loaded() > MEMORY_FOR_SHARDS:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(run)
         return self._loaded[run]
+
+    def _bytes_loaded(self) -> int:
+        return sum(shard.num_bytes for shard in self._loaded.values())
 
     def read_examples(self, points_xyz: ArrayLike, run: str) -> Examples:
         """Read the embedding at points of a run, trilinear between cells.
@@ -151,7 +142,8 @@ class Index:
         Raises
         ------
         InputError
-            If the run is unknown, a point is not finite or outside its tomogram, or no cell near it was kept.
+            If the run is unknown, a point is not finite or outside its tomogram, or no cell near it was
+            kept.
         """
         shard = self.shard(run)
         entry = self.entries[run]
@@ -217,16 +209,15 @@ class Index:
         runs
             Runs to search; all when absent.
         threshold
-            Lowest score, on a scale where background is 0 and the mean example 1; absent, a provisional one from
-            the leave-one-out scores of the examples.
+            Lowest score, on a scale where background is 0 and the mean example 1; absent, a provisional one
+            from the leave-one-out scores of the examples.
         max_picks
             Most picks per run.
         discriminant
             What the examples are told apart from.
         particle_margin
-            Cells whose particle logit lies more than this below the lowest of the examples are left out; absent, no
-            cell is. The floor never exceeds 0 (even odds), and an untrained head, whose logits hardly differ,
-            leaves nothing out.
+            Cells whose particle logit lies more than this below the lowest of the examples are left out;
+            absent, no cell is. See `particle_floor`.
         num_candidates
             Cells per run that FAISS hands on to the localisation.
         """
@@ -235,14 +226,10 @@ class Index:
         left_out = leave_one_out(examples.vectors, background, discriminant)
         if threshold is None:
             threshold = provisional_threshold(left_out)
-        floor = -np.inf
-        if particle_margin is not None:
-            floor = min(0.0, float(examples.particle_logit.min()) - particle_margin)
+        floor = particle_floor(examples.particle_logit, particle_margin)
         names = sorted(self.entries) if runs is None else runs
         picks = {
-            run: self._search_run(
-                run, prototype, radius_angstrom, threshold, max_picks, floor, num_candidates
-            )
+            run: self._search_run(run, prototype, radius_angstrom, threshold, max_picks, floor, num_candidates)
             for run in names
         }
         return Found(picks, threshold, left_out, floor)
@@ -260,87 +247,37 @@ class Index:
         entry = self.entries[run]
         score_map = similarity_map(self.shard(run), prototype, threshold, floor, num_candidates)
         radius_cells = radius_angstrom / entry.voxel_spacing / self.header.stride
-        cells, scores = find_peaks(
-            score_map, radius_cells=radius_cells, threshold=threshold, max_peaks=max_picks
-        )
+        cells, scores = find_peaks(score_map, radius_cells=radius_cells, threshold=threshold, max_peaks=max_picks)
         indices = np.clip(cell_to_voxel(cells, self.header.stride), 0, np.array(entry.shape) - 1)
         return Picks(indices_to_points(indices, entry.voxel_spacing), np.asarray(scores, dtype=np.float64))
 
 
-def similarity_map(
-    shard: Shard, prototype: Prototype, threshold: float, floor: float, num_candidates: int
-) -> NDArray[np.float32]:
-    """Return a ``(z, y, x)`` map of scores around the best cells of a run, low everywhere else.
-
-    FAISS finds the candidates; their neighbours are decoded as well, so that every candidate can be refined below
-    the size of a cell, and so that a neighbour that the particle floor hides does not bend the fit.
-    """
-    num_candidates = min(num_candidates, int(shard.vectors.ntotal))
-    products, rows = shard.vectors.search(prototype.direction[None], num_candidates)
-    scores, rows = prototype.from_product(products[0]), rows[0]
-    kept = (rows >= 0) & (scores >= threshold) & (shard.particle_logit[rows] >= floor)
-    score_map = np.full(shard.grid, min(0.0, threshold) - 1.0, dtype=np.float32)
-    if not kept.any():
-        return score_map
-    score_map[tuple(shard.cells_zyx[rows[kept]].T)] = scores[kept]
-    around = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    neighbours = (shard.cells_zyx[rows[kept]].astype(np.int64)[:, None] + around).reshape(-1, 3)
-    beside = np.unique(shard.rows(neighbours))
-    beside = np.setdiff1d(beside[beside >= 0], rows[kept])
-    values = prototype.score(shard.read_vectors(beside))
-    hidden = shard.particle_logit[beside] < floor
-    ceiling = np.nextafter(np.float32(threshold), np.float32(-np.inf))
-    score_map[tuple(shard.cells_zyx[beside].T)] = np.where(hidden, np.minimum(values, ceiling), values)
-    return score_map
-
-
-def checked_points(points_xyz: ArrayLike, run: str) -> NDArray[np.float64]:
-    """Return ``(k, 3)`` finite points.
-
-    Raises
-    ------
-    InputError
-        If there is none, or one is no x y z triple of finite numbers.
-    """
-    try:
-        points = np.asarray(points_xyz, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"run {run}: expected example points [[x,y,z],...] in Å, found {points_xyz}"
-        ) from error
-    if points.size == 0:
-        raise InputError(f"run {run}: expected at least one example point [[x,y,z],...] in Å, found none")
-    if points.ndim != 2 or points.shape[1] != 3:
-        raise InputError(f"run {run}: expected example points [[x,y,z],...] in Å, found shape {points.shape}")
-    bad = np.flatnonzero(~np.isfinite(points).all(1))
-    if len(bad):
-        raise InputError(
-            f"run {run}: example point {points[bad[0]].tolist()} is not finite; give x, y, z in Å"
-        )
-    return points
-
-
-def merge_examples(examples: Iterable[Examples]) -> Examples:
-    """Put the examples of several runs together."""
-    parts = list(examples)
-    return Examples(
-        np.concatenate([part.vectors for part in parts]),
-        np.concatenate([part.particle_logit for part in parts]),
-    )
-
-
-def new_header(*, fingerprint: str, encoder: str, encoder_config: dict[str, Any], storage: Storage,
-               keep_fraction: float, tile: int, overlap: int) -> IndexHeader:  # fmt: skip
+def new_header(
+    *,
+    fingerprint: str,
+    encoder: str,
+    encoder_config: dict[str, Any],
+    storage: Storage,
+    keep_fraction: float,
+    tile: int,
+    overlap: int,
+) -> IndexHeader:
     """Describe an index about to be built."""
     return IndexHeader(
-        format=FORMAT, fingerprint=fingerprint, encoder=encoder, encoder_config=encoder_config, stride=STRIDE,
-        dimension=int(encoder_config["embedding_dim"]), storage=storage.value, keep_fraction=keep_fraction,
-        tile=tile, overlap=overlap,
-    )  # fmt: skip
+        format=FORMAT,
+        fingerprint=fingerprint,
+        encoder=encoder,
+        encoder_config=encoder_config,
+        stride=STRIDE,
+        dimension=int(encoder_config["embedding_dim"]),
+        storage=storage.value,
+        keep_fraction=keep_fraction,
+        tile=tile,
+        overlap=overlap,
+    )
 
 
 def _listed(names: Iterable[str], most: int = 8) -> str:
     found = sorted(names)
-    return (
-        ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "") or "no run"
-    )
+    more = f" and {len(found) - most} more" if len(found) > most else ""
+    return ", ".join(found[:most]) + more or "no run"

@@ -36,7 +36,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Prototype:
-    """A linear score ``scale * <vector, direction> + offset``: 0 for the mean background, 1 for the mean example."""
+    """A linear score ``scale * <vector, direction> + offset``: 0 for mean background, 1 for the example."""
 
     direction: Vectors
     scale: float
@@ -51,13 +51,11 @@ class Prototype:
         return self.scale * product + self.offset
 
 
-def fit(
-    examples: Vectors, background: Background, discriminant: Discriminant, shrinkage: float = 0.1
-) -> Prototype:
+def fit(examples: Vectors, background: Background, discriminant: Discriminant, shrinkage: float = 0.1) -> Prototype:
     """Fit a prototype to ``(k, e)`` unit vectors.
 
-    The score stays linear in the stored vector, so an inner-product index answers it exactly. With *whitened* the
-    direction is Fisher's linear discriminant between the mean example and the background.
+    The score stays linear in the stored vector, so an inner-product index answers it exactly. With *whitened*
+    the direction is Fisher's linear discriminant between the mean example and the background.
 
     Parameters
     ----------

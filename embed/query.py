@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from embed.examples import ExamplePoints, collect_examples
-from embed.index import Found, Index, merge_examples
+from embed.index import Found, Index
 from embed.prototype import Discriminant
+from embed.search import merge_examples
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
@@ -47,7 +48,7 @@ class QueryConfig:
     def __post_init__(self) -> None:
         if self.max_picks < 1 or self.num_candidates < 1:
             raise InputError(
-                f"max_picks={self.max_picks} num_candidates={self.num_candidates}: expected at least 1 of each"
+                f"max_picks={self.max_picks}, num_candidates={self.num_candidates}: expected at least 1 each"
             )
         if self.radius is not None and not 0 < self.radius < float("inf"):
             raise InputError(f"radius={self.radius}: expected the particle radius in Å, more than 0")
@@ -66,22 +67,19 @@ def run(config: QueryConfig) -> None:
         index.check_encoder(fingerprint(load_encoder(config.encoder, "cpu")), config.encoder)
     root = open_project(config.data.project)
     radius = _radius(root, config.name, config.radius)
-    points = collect_examples(
-        root, points=config.points, examples=config.examples, run=config.run, name=config.name
-    )
+    points = collect_examples(root, points=config.points, examples=config.examples, run=config.run, name=config.name)
     runs = _runs_to_search(root, index, config.data.runs)
     examples = merge_examples(index.read_examples(value, key) for key, value in points.items())
     found = index.search(
         examples, radius_angstrom=radius, runs=runs, threshold=config.threshold, max_picks=config.max_picks,
-        discriminant=config.discriminant, particle_margin=config.particle_margin, num_candidates=config.num_candidates,
+        discriminant=config.discriminant, particle_margin=config.particle_margin,
+        num_candidates=config.num_candidates,
     )  # fmt: skip
     root = ensure_object(config.data.project, Complex(name=config.name, radius_angstrom=radius))
     for key, picks in found.picks.items():
         write_picks(root, key, config.name, picks, config.picks.user_id, config.picks.session_id)
     out_dir = Path(config.out_dir)
-    write_csv(
-        out_dir / f"{config.name}.csv", [(key, config.name, picks) for key, picks in found.picks.items()]
-    )
+    write_csv(out_dir / f"{config.name}.csv", [(key, config.name, picks) for key, picks in found.picks.items()])
     seconds = time.perf_counter() - started
     atomic_write_json(out_dir / f"{config.name}.json", _record(config, index, radius, points, found, seconds))
     total = sum(len(picks) for picks in found.picks.values())
@@ -89,8 +87,8 @@ def run(config: QueryConfig) -> None:
     origin = "given" if config.threshold is not None else "provisional, from the examples alone"
     print(
         f"{config.name}: {total} picks in {len(found.picks)} runs from {num_examples} examples, score >= "
-        f"{found.threshold:.3f} ({origin}); copick user {config.picks.user_id}, session {config.picks.session_id}, "
-        f"and {out_dir / config.name}.csv; {seconds:.1f} s"
+        f"{found.threshold:.3f} ({origin}); copick user {config.picks.user_id}, "
+        f"session {config.picks.session_id}, and {out_dir / config.name}.csv; {seconds:.1f} s"
     )
 
 
@@ -101,9 +99,7 @@ def _radius(root: Any, name: str, radius: float | None) -> float:
     for known in root.pickable_objects:
         if known.name == name and known.radius:
             return float(known.radius)
-    raise InputError(
-        f"radius: expected the radius of '{name}' in Å, which the project does not know; give radius=..."
-    )
+    raise InputError(f"radius: expected the radius of '{name}' in Å, which the project does not know; give radius=...")
 
 
 def _runs_to_search(root: Any, index: Index, chosen: list[str] | None) -> list[str]:
@@ -115,9 +111,7 @@ def _runs_to_search(root: Any, index: Index, chosen: list[str] | None) -> list[s
         return sorted(set(index.entries) & in_project)
     for run_name in chosen:
         if run_name not in index.entries:
-            raise InputError(
-                f"data.runs: run '{run_name}' is not in index {index.folder}; run embed build for it"
-            )
+            raise InputError(f"data.runs: run '{run_name}' is not in index {index.folder}; run embed build for it")
     return chosen
 
 

@@ -65,8 +65,8 @@ class ShardEntry:
 def empty_vectors(dimension: int, storage: Storage) -> faiss.IndexScalarQuantizer:
     """Make an empty inner-product index for unit vectors.
 
-    One byte per number spans the fixed range -1 to 1: no unit vector is clipped, nothing is fitted to the data,
-    so every shard of every project reads alike. The rounding moves a cosine by 0.001.
+    One byte per number spans the fixed range -1 to 1: no unit vector is clipped, nothing is fitted to the
+    data, so every shard of every project reads alike. The rounding moves a cosine by 0.001.
     """
     kinds = {
         Storage.int8: faiss.ScalarQuantizer.QT_8bit,
@@ -116,7 +116,7 @@ class Shard:
         if self._row is None:
             self._row = np.full(self.grid, -1, dtype=np.int32)
             self._row[tuple(self.cells_zyx.T)] = np.arange(len(self.cells_zyx), dtype=np.int32)
-        inside = ((cells_zyx >= 0) & (cells_zyx < np.array(self.grid))).all(-1)
+        inside = np.all((cells_zyx >= 0) & (cells_zyx < np.array(self.grid)), axis=-1)
         found = self._row[tuple(np.moveaxis(np.where(inside[..., None], cells_zyx, 0), -1, 0))]
         return np.where(inside, found, -1).astype(np.int64)
 
@@ -127,9 +127,7 @@ class Shard:
         decoded: NDArray[np.float32] = self.vectors.reconstruct_batch(np.ascontiguousarray(rows))
         return decoded
 
-    def interpolate(
-        self, cells_zyx: NDArray[np.floating[Any]]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def interpolate(self, cells_zyx: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Read vectors and particle logits at fractional cells, trilinear over the stored corners.
 
         Parameters
@@ -163,9 +161,7 @@ class Shard:
         names = [run + suffix for suffix in SUFFIXES]
         partial = [folder / f".{name}.{os.getpid()}.partial" for name in names]
         faiss.write_index(self.vectors, str(partial[0]))
-        for path, array in zip(
-            partial[1:], (self.cells_zyx, self.particle_logit.astype(np.float16)), strict=True
-        ):
+        for path, array in zip(partial[1:], (self.cells_zyx, self.particle_logit.astype(np.float16)), strict=True):
             with path.open("wb") as file:
                 np.save(file, array, allow_pickle=False)
         files = {name: [path.stat().st_size, _crc32(path)] for name, path in zip(names, partial, strict=True)}
@@ -193,9 +189,7 @@ class Shard:
                     f"or damaged; {mend}"
                 )
             if _crc32(path) != checksum:
-                raise InputError(
-                    f"index file {path}: its checksum is not the recorded one: it is damaged; {mend}"
-                )
+                raise InputError(f"index file {path}: its checksum is not the recorded one: it is damaged; {mend}")
         paths = [folder / (run + suffix) for suffix in SUFFIXES]
         cells_zyx = np.load(paths[1], allow_pickle=False)
         particle_logit = np.load(paths[2], allow_pickle=False)
@@ -219,7 +213,8 @@ def gather(
     """Stream blocks of ``(cells_zyx, vectors, particle_logit)`` into a shard.
 
     With ``keep_fraction`` below 1 the cells that look least like a particle are dropped at the end, by rank
-    within this tomogram: an absolute bound would empty the index of an encoder whose particle head is untrained.
+    within this tomogram: an absolute bound would empty the index of an encoder whose particle head is
+    untrained.
     """
     vectors = empty_vectors(dimension, storage)
     cells: list[NDArray[np.uint16]] = []
@@ -234,7 +229,7 @@ def gather(
         return shard
     kept = np.sort(np.argsort(-shard.particle_logit, kind="stable")[:num_kept])
     dropped = np.setdiff1d(np.arange(len(shard.cells_zyx)), kept)
-    vectors.remove_ids(dropped)
+    vectors.remove_ids(faiss.IDSelectorBatch(dropped))
     return Shard(vectors, shard.cells_zyx[kept], shard.particle_logit[kept], grid)
 
 

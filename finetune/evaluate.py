@@ -27,7 +27,7 @@ class EvaluateConfig:
     checkpoint: str | None
     allow_training_runs: bool
     classes: list[str] | None
-    weights: dict[str, float]
+    weights: dict[str, float] | None
     picks: PicksConfig
     reference: PicksConfig
     candidates: str | None
@@ -52,10 +52,10 @@ def run(config: EvaluateConfig) -> None:
     picks = {run.name: predicted(config, root, run.name, list(radii)) for run in runs}
     if wanted is None:
         radii = {n: r for n, r in radii.items() if any(len(points[n]) for points in reference.values())}
-    for name in config.weights:
+    for name in config.weights or {}:
         if name not in radii:
             raise InputError(f"weights: '{name}' is not scored; scored classes: {', '.join(radii)}")
-    weights = {name: config.weights.get(name, class_weight(name)) for name in radii}
+    weights = {name: (config.weights or {}).get(name, class_weight(name)) for name in radii}
 
     scores = class_scores(
         {run: {name: points[name] for name in radii} for run, points in reference.items()},

@@ -160,7 +160,7 @@ def find_labelled_runs(
 def split_runs(
     runs: list[LabelledRun], validation_runs: list[str] | None
 ) -> tuple[list[LabelledRun], list[LabelledRun]]:
-    """Split into training and validation runs; with ``None`` the last fifth (at least one) is held out.
+    """Split into training and validation runs; with ``None`` the last quarter (at least one) is held out.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def split_runs(
     """
     names = [run.name for run in runs]
     if validation_runs is None:
-        num_held_out = max(1, len(runs) // 5) if len(runs) > 1 else 0
+        num_held_out = max(1, len(runs) // 4) if len(runs) > 1 else 0
         validation_runs = names[len(runs) - num_held_out :]
     for name in validation_runs:
         if name not in names:

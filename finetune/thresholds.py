@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
 
 from tomoseek.picks import Picks
 from tomoseek.score import count_hits, f_beta
@@ -10,7 +11,8 @@ Points = npt.NDArray[np.float64]
 
 GRID = np.linspace(0.01, 0.99, 99)
 UNDECIDED = 0.5
-PLATEAU = 0.99
+WOBBLE = 0.08
+TIE = 0.999
 
 
 def f4_at(
@@ -25,10 +27,12 @@ def f4_at(
 
 
 def choose_threshold(reference: dict[str, Points], candidates: dict[str, Picks], radius: float) -> float:
-    """Return the middle of the range of thresholds whose F4 is within one percent of the best.
+    """Return the threshold with the best F4 averaged over thresholds nearby.
 
-    The best single value rests on one or two candidates of a few runs; the middle of the range is what
-    carries over to another run. Where the runs cannot tell (no reference, or nothing found) it is 0.5.
+    The best single value rests on one or two candidates of a few runs, and often lies at the edge beyond which
+    recall collapses. Scores wobble from run to run, so the curve is smoothed by about as much before its
+    top, or the middle of a flat top, is taken. Where the runs cannot tell (no reference, or nothing found) it
+    is 0.5.
 
     Parameters
     ----------
@@ -42,5 +46,6 @@ def choose_threshold(reference: dict[str, Points], candidates: dict[str, Picks],
     scores = np.array([f4_at(reference, candidates, radius, float(threshold)) for threshold in GRID])
     if not any(len(points) for points in reference.values()) or not scores.max() > 0:
         return UNDECIDED
-    good = GRID[scores >= PLATEAU * scores.max()]
-    return round(float((good.min() + good.max()) / 2), 3)
+    smooth = gaussian_filter1d(scores, WOBBLE / (GRID[1] - GRID[0]), mode="nearest")
+    best = GRID[smooth >= TIE * smooth.max()]
+    return round(float((best.min() + best.max()) / 2), 3)

@@ -146,6 +146,6 @@ def draw_crop(
     points = np.concatenate([particles, off_centre, background]).astype(np.float32)
     labels = np.concatenate([label, np.full(len(off_centre) + len(background), BACKGROUND)])
     for axis in np.flatnonzero(random.random(3) < 0.5):
-        volume = np.flip(volume, axis)
+        volume = np.flip(volume, int(axis))
         points[:, axis] = size - 1 - points[:, axis]
     return np.ascontiguousarray(volume), points, labels

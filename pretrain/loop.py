@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
@@ -91,7 +92,8 @@ def run(config: PretrainConfig) -> None:
     bar = progress(range(start, config.num_steps), f"pretrain {config.stage.value}", "step", config.num_steps, start)
     bar.disable = bar.disable or not accelerator.is_main_process
     last: dict[str, float] = {}
-    with ahead(stream()) as upcoming:
+    # On a CPU the same cores would draw and train: drawing ahead only makes them wait for each other.
+    with ahead(stream()) if accelerator.device.type == "cuda" else nullcontext(stream()) as upcoming:
         for step, batch in zip(bar, upcoming, strict=True):
             rate = cosine_learning_rate(step, config.num_steps, config.learning_rate, config.warmup_steps)
             for group in optimizer.param_groups:
@@ -118,6 +120,7 @@ def run(config: PretrainConfig) -> None:
                 save_state(state_path, state, {"step": done, "settings": settings})
     if accelerator.is_main_process:
         provenance = {"settings": settings, "steps": config.num_steps, "losses": last, "started_from": config.encoder}
+        assert isinstance(ema.module, Encoder)
         save_encoder(ema.module, out_dir, provenance)
         accelerator.print(f"{out_dir / WEIGHTS}: encoder {fingerprint(ema.module)}, {last}")
     accelerator.wait_for_everyone()

@@ -133,4 +133,5 @@ def fourier_difference(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference of the Fourier magnitudes of ``(b, z, y, x)`` crops, in units of one voxel."""
     size = a[0].numel() ** 0.5
     magnitudes = [torch.fft.rfftn(volume.float(), dim=(1, 2, 3)).abs() / size for volume in (a, b)]
-    return (magnitudes[0] - magnitudes[1]).abs().mean()
+    difference: Tensor = (magnitudes[0] - magnitudes[1]).abs().mean()
+    return difference

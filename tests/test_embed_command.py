@@ -129,14 +129,10 @@ def test_copick_reference_works_as_examples_and_evaluate_scores_the_other_run(
         (["points=[[100,100,100]]", "run=a", "name=shell", "data.runs=[c]"], "'c' is not in index"),
     ],
 )
-def test_bad_query_is_refused_and_the_project_stays(
-    project: Path, index: Path, words: list[str], message: str
-) -> None:
+def test_bad_query_is_refused_and_the_project_stays(project: Path, index: Path, words: list[str], message: str) -> None:
     before = (project / "copick.json").read_text()
     with pytest.raises(InputError, match=message):
-        query.run(
-            configured("embed_query", query.QueryConfig, f"data.project={project}", f"index={index}", *words)
-        )
+        query.run(configured("embed_query", query.QueryConfig, f"data.project={project}", f"index={index}", *words))
     assert (project / "copick.json").read_text() == before
 
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from embed.build import add_tomograms, open_or_create
 from embed.dense import grid_shape
-from embed.index import Examples, Index, new_header, similarity_map
+from embed.index import Index, new_header
 from embed.prototype import Background, Discriminant, fit, leave_one_out, provisional_threshold
+from embed.search import Examples, similarity_map
 from embed.shard import Shard, ShardEntry, Storage, gather
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig, Polarity
@@ -32,9 +33,7 @@ def unit_field(seed: int = 0, dimension: int = 32) -> NDArray[np.float32]:
     return field / np.linalg.norm(field, axis=-1, keepdims=True)
 
 
-def shard_of(
-    field: NDArray[np.float32], storage: Storage = Storage.int8, keep_fraction: float = 1.0
-) -> Shard:
+def shard_of(field: NDArray[np.float32], storage: Storage = Storage.int8, keep_fraction: float = 1.0) -> Shard:
     """Store a field, in two blocks; the particle logit is x - 5."""
     cells = np.stack(np.meshgrid(*[np.arange(n) for n in GRID], indexing="ij"), -1).reshape(-1, 3)
     values, logits = field.reshape(len(cells), -1), cells[:, 2].astype(np.float32) - 5

@@ -120,11 +120,13 @@ def help_text(config_name: str) -> str:
     parts = ["Settings are given as key=value; these are the defaults.", ""]
     text = (CONFIG_DIR / f"{config_name}.yaml").read_text()
     parts.append(text.rstrip())
-    defaults = OmegaConf.create(text).get("defaults", [])
-    for entry in defaults:
+    settings = OmegaConf.create(text)
+    assert isinstance(settings, DictConfig)
+    for entry in settings.get("defaults", []):
         if isinstance(entry, DictConfig):
-            for group, option in entry.items():
-                folder = CONFIG_DIR / str(group)
+            for group, option in entry.items_ex():
+                group = str(group)
+                folder = CONFIG_DIR / group
                 if folder.is_dir() and option is not None:
                     choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
                     parts += ["", f"{group}:   # {group}={option}; choices: {choices}"]

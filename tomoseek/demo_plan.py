@@ -44,7 +44,7 @@ class DemoConfig:
     out_dir: str
     device: str
     seed: int
-    model: str
+    encoder_size: str
     encoder: str | None
     new_class: str
     shots: int
@@ -61,8 +61,7 @@ class DemoConfig:
         if self.new_class not in COMPLEXES or self.new_class in CHALLENGE:
             known = ", ".join(name for name in COMPLEXES if name not in CHALLENGE)
             raise InputError(
-                f"new_class: expected a built-in complex that is not trained on ({known}), found "
-                f"'{self.new_class}'"
+                f"new_class: expected a built-in complex that is not trained on ({known}), found '{self.new_class}'"
             )
         if self.simulate.num_train_runs < 2 or self.simulate.num_test_runs < 2:
             raise InputError(
@@ -110,7 +109,7 @@ def plan(config: DemoConfig) -> list[Stage]:
         )  # fmt: skip
 
     def pretrain(stage: str, settings: TrainSettings, *words: str) -> tuple[str, ...]:
-        words = (f"stage={stage}", *words, f"model={config.model}", f"num_steps={settings.num_steps}")
+        words = (f"stage={stage}", *words, f"model={config.encoder_size}", f"num_steps={settings.num_steps}")
         return ("accelerate", "launch", "-m", "pretrain", *words, device, seed, *settings.words)
 
     def build(index: Path, weights: str) -> tuple[str, ...]:
@@ -207,7 +206,7 @@ def plan(config: DemoConfig) -> list[Stage]:
             name="random_init",
             purpose="the control: the same search with an encoder that has learned nothing",
             commands=(
-                build(out / "index_random", f"random-{config.model}"),
+                build(out / "index_random", f"random-{config.encoder_size}"),
                 *query(out / "index_random", SEARCHES["random_init"], out / "few_shot_random"),
             ),
             outputs=(out / "index_random", out / "few_shot_random"),

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import torch
 from einops import rearrange
-from timm.layers import trunc_normal_
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -106,7 +105,8 @@ class Encoder(nn.Module):
         size = {"b": num_samples, "z": map8.shape[2], "y": map8.shape[3], "x": map8.shape[4]}
         tokens = self.tokens(rearrange(map8, "(b n) c z y x -> b (n z y x) c", b=num_samples))  # b t d
         tokens = self.transformer(tokens, positions)
-        return rearrange(tokens, "b (n z y x) d -> (b n) d z y x", **size)
+        out: Tensor = rearrange(tokens, "b (n z y x) d -> (b n) d z y x", **size)
+        return out
 
     def fuse_maps(self, map4: Tensor, map8: Tensor, num_samples: int) -> Tensor:
         """Bring ``(b*n, d, z/8, ...)`` up to stride 4 and merge it with ``(b*n, c, z/4, ...)``."""
@@ -132,6 +132,6 @@ def _initialise(module: nn.Module) -> None:
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

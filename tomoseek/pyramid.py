@@ -25,9 +25,10 @@ class SampleGroupNorm(nn.Module):
         """Normalise ``(b*n, c, z, y, x)`` maps of ``num_samples`` = b samples."""
         pieces = x.shape[0] // num_samples
         if pieces == 1:
-            return self.norm(x)
+            return self.norm(x)  # type: ignore[no-any-return]
         x = rearrange(x, "(b n) c z y x -> b c (n z) y x", b=num_samples)
-        return rearrange(self.norm(x), "b c (n z) y x -> (b n) c z y x", n=pieces)
+        normed: Tensor = rearrange(self.norm(x), "b c (n z) y x -> (b n) c z y x", n=pieces)
+        return normed
 
 
 def convolve(conv: nn.Conv3d, x: Tensor) -> Tensor:

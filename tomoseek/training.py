@@ -75,8 +75,8 @@ class Ema:
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         for average, value in zip(self.module.parameters(), module.parameters(), strict=True):
             average.lerp_(value.detach(), 1 - decay)
-        for average, value in zip(self.module.buffers(), module.buffers(), strict=True):
-            average.copy_(value)
+        for copied, buffer in zip(self.module.buffers(), module.buffers(), strict=True):
+            copied.copy_(buffer)
 
 
 def _flatten(value: Any, prefix: str, tensors: dict[str, Tensor]) -> Any:
@@ -148,7 +148,7 @@ def keep_log_until(path: Path, step: int) -> None:
         atomic_write_text(path, "".join(f"{line}\n" for line in lines))
 
 
-class Progress(tqdm):  # type: ignore[type-arg]
+class Progress(tqdm):  # type: ignore[misc]
     """tqdm that redraws one line in a terminal and prints a line every 15 s elsewhere."""
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:

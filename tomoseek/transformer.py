@@ -5,9 +5,9 @@ Shapes: b samples, n tokens, d width, h head width, z y x cells.
 
 import torch
 from einops import repeat
-from timm.layers import LayerNorm
 from timm.models.eva import EvaBlock
 from torch import Tensor, nn
+from torch.nn import LayerNorm
 
 
 def token_grid(shape_zyx: tuple[int, int, int], device: torch.device) -> Tensor:

@@ -79,14 +79,18 @@ def load_encoder(source: str, device: torch.device | str = "cpu") -> Encoder:
     folder = Path(source)
     for name in (WEIGHTS, DESCRIPTION):
         if not (folder / name).is_file():
-            raise InputError(f"encoder: expected {name} in folder '{source}', found none; run pretrain, or give its out_dir")
+            raise InputError(
+                f"encoder: expected {name} in folder '{source}', found none; run pretrain, or give its out_dir"
+            )
     try:
         sizes = json.loads((folder / DESCRIPTION).read_text())["model"]
         encoder = Encoder(EncoderConfig(**sizes))
         encoder.load_state_dict(load_file(folder / WEIGHTS))
     except (json.JSONDecodeError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"encoder: '{source}' is damaged or of another version ({reason}); train or copy it again") from error
+        raise InputError(
+            f"encoder: '{source}' is damaged or of another version ({reason}); train or copy it again"
+        ) from error
     return encoder.eval().to(device)
 
 

@@ -70,16 +70,16 @@ def _ribosome() -> Domains:
         + domain(75, (-22, 102, 30), (0.7, 1.8, 0.7))  # P stalk
     )
     small = (
-        domain(330, (60, 4, -34), (0.85, 0.9, 1.3), density=RNA)  # body
-        + domain(220, (62, 26, -84), density=RNA)
-        + domain(200, (52, -48, 0), (0.9, 1.1, 0.8), density=RNA)  # platform
-        + domain(260, (66, 0, 62), (0.9, 1.1, 0.9), density=RNA)  # head
-        + domain(120, (64, 38, 82))
-        + domain(110, (68, 50, 6))  # shoulder
-        + domain(60, (72, -8, -128))  # foot: expansion segments
-        + domain(50, (68, 72, 96), (1, 1.4, 0.8))  # beak
+        domain(330, (46, 4, -34), (0.85, 0.9, 1.3), density=RNA)  # body
+        + domain(220, (48, 26, -84), density=RNA)
+        + domain(200, (38, -48, 0), (0.9, 1.1, 0.8), density=RNA)  # platform
+        + domain(260, (52, 0, 62), (0.9, 1.1, 0.9), density=RNA)  # head
+        + domain(120, (50, 38, 82))
+        + domain(110, (54, 50, 6))  # shoulder
+        + domain(60, (58, -8, -128))  # foot: expansion segments
+        + domain(50, (54, 72, 96), (1, 1.4, 0.8))  # beak
     )
-    trnas = domain(26, (12, -16, 30), (0.7, 0.7, 1.5), density=RNA) + domain(26, (14, 16, 26), density=RNA)
+    trnas = domain(26, (8, -16, 30), (0.7, 0.7, 1.5), density=RNA) + domain(26, (10, 16, 26), density=RNA)
     return large + small + trnas
 
 
@@ -106,9 +106,7 @@ def _virus_like_particle() -> Domains:
     x, y, z = (shell_radius * c / norm for c in midway)
     group = point_group("I")
     disc = (0.55, 1.35, 1.35)
-    on_axis = domain(
-        14, (0, 0, shell_radius), disc, radial=True
-    )  # the 60 rotations take it twice to each axis
+    on_axis = domain(14, (0, 0, shell_radius), disc, radial=True)  # the 60 rotations take it twice to each axis
     between = domain(28, (x, y, z), disc, radial=True)
     return on_axis.repeated(group) + between.repeated(group)
 

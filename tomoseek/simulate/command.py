@@ -39,8 +39,8 @@ class SimulateConfig:
     voxel_spacing: float
     complexes: list[str]
     counts: int
-    counts_of: dict[str, int]
-    maps: dict[str, str]
+    counts_of: dict[str, int] | None
+    maps: dict[str, str] | None
     maps_folder: str | None
     twin: str | None
     twin_size: list[int]
@@ -52,15 +52,14 @@ class SimulateConfig:
     microscope: MicroscopeConfig
 
     def __post_init__(self) -> None:
-        if self.num_runs < 1 or self.counts < 0 or min(self.counts_of.values(), default=0) < 0:
+        if self.num_runs < 1 or self.counts < 0 or min((self.counts_of or {}).values(), default=0) < 0:
             raise InputError(
-                f"expected num_runs >= 1 and counts >= 0, found {self.num_runs}, {self.counts} and "
-                f"{self.counts_of}"
+                f"expected num_runs >= 1 and counts >= 0, found {self.num_runs}, {self.counts} and {self.counts_of}"
             )
         if self.twin is None:
             if not self.complexes or len(set(self.complexes)) < len(self.complexes):
                 raise InputError(f"complexes: expected one or more different names, found {self.complexes}")
-            unused = sorted((set(self.counts_of) | set(self.maps)) - set(self.complexes))
+            unused = sorted({*(self.counts_of or {}), *(self.maps or {})} - set(self.complexes))
             if unused:
                 raise InputError(
                     f"counts_of, maps: expected names among {', '.join(self.complexes)}, found "
@@ -80,7 +79,8 @@ def run(config: SimulateConfig) -> None:
     for name, points in fixed.items():
         check_inside(points, tuple(scene.shape), scene.voxel_spacing, f"{name} of {config.twin}")
     names = list(fixed) or config.complexes
-    counts = {} if fixed else {name: config.counts_of.get(name, config.counts) for name in names}
+    exceptions = config.counts_of or {}
+    counts = {} if fixed else {name: exceptions.get(name, config.counts) for name in names}
     densities, sources = load_densities(names, config, scene.voxel_spacing)
     objects = [_described(name, densities[name], scene.voxel_spacing) for name in names]
 
@@ -142,12 +142,13 @@ def load_densities(
         Densities, and where each came from.
     """
     folder = Path(config.maps_folder) if config.maps_folder else None
+    maps = config.maps or {}
     if folder is not None and not folder.is_dir():
         raise FileNotFoundError(f"maps_folder: expected a folder at {folder}, found none")
     densities: dict[str, Tensor] = {}
     sources: dict[str, str] = {}
     for name in names:
-        path = Path(config.maps[name]) if name in config.maps else find_map(folder, name) if folder else None
+        path = Path(maps[name]) if name in maps else find_map(folder, name) if folder else None
         if path is not None:
             mass = COMPLEXES[name].mass_kda if name in COMPLEXES else None
             densities[name] = load_density(path, voxel_spacing, mass, HOLLOW_RADIUS.get(name, 0.0))
@@ -200,9 +201,7 @@ def _is_done(out_dir: Path, run_name: str, settings: dict[str, Any]) -> bool:
     return True
 
 
-def _write_run(
-    root: Any, run_name: str, tomogram: SimulatedTomogram, voxel_spacing: float, halves: bool
-) -> None:
+def _write_run(root: Any, run_name: str, tomogram: SimulatedTomogram, voxel_spacing: float, halves: bool) -> None:
     volumes = {"wbp": tomogram.full}
     if halves:
         volumes |= {"wbp-even": tomogram.even, "wbp-odd": tomogram.odd}

@@ -35,8 +35,10 @@ class Vesicle:
     def distance_from(self, points_xyz: Tensor) -> Tensor:
         """Distance in Å of ``(m, 3)`` points from the surface of the bilayer, never overestimated."""
         own = (points_xyz - self.centre_xyz) @ self.turn / self.semi_axes
-        # The scaled radius changes by at most one per shortest semi-axis.
-        middle: Tensor = (own.norm(dim=-1) - 1).abs() * self.semi_axes.min()
+        # Outside, a convex surface is at least as far as its first-order distance; inside, the scaled radius
+        # changes by at most one per shortest semi-axis.
+        inside = (1 - own.norm(dim=-1)) * self.semi_axes.min()
+        middle = torch.where(inside > 0, inside, self.shell_distance(points_xyz))
         return middle - LEAFLET_DISTANCE / 2 - 2 * LEAFLET_WIDTH
 
 

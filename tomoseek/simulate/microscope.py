@@ -75,9 +75,7 @@ class MicroscopeConfig:
         for name in ("defocus_um", "total_dose", "snr"):
             pair = getattr(self, name)
             if pair is not None and (len(pair) != 2 or not 0 < pair[0] <= pair[1]):
-                raise InputError(
-                    f"microscope.{name}: expected [low, high] with 0 < low <= high, found {list(pair)}"
-                )
+                raise InputError(f"microscope.{name}: expected [low, high] with 0 < low <= high, found {list(pair)}")
         if not 0 < self.tilt_step_degree <= self.tilt_range_degree <= 90:
             raise InputError(
                 "microscope: expected 0 < tilt_step_degree <= tilt_range_degree <= 90, found "

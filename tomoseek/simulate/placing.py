@@ -56,9 +56,7 @@ def bounding_radius(density: Tensor, voxel_spacing: float) -> float:
     return (float(solid.float().norm(dim=1).max()) + 0.5) * voxel_spacing
 
 
-def add_particles(
-    volume: Tensor, density: Tensor, points_xyz: Tensor, rotations: Tensor, voxel_spacing: float
-) -> None:
+def add_particles(volume: Tensor, density: Tensor, points_xyz: Tensor, rotations: Tensor, voxel_spacing: float) -> None:
     """Add turned copies of a density to a volume, centred at sub-voxel places; parts outside are cut off.
 
     Parameters
@@ -88,9 +86,7 @@ def add_particles(
         away = offsets_xyz - rest_xyz[batch, None, None, None]  # (m, n, n, n, 3)
         # Row vectors times R: the inverse rotation, from the tomogram back into the density.
         grid = torch.einsum("mzyxi,mij->mzyxj", away, rotations[batch].to(volume.device)) / half
-        copies = torch.nn.functional.grid_sample(
-            source.expand(len(grid), -1, -1, -1, -1), grid, align_corners=True
-        )
+        copies = torch.nn.functional.grid_sample(source.expand(len(grid), -1, -1, -1, -1), grid, align_corners=True)
         for copy, corner in zip(copies[:, 0], (nearest[batch] - half).long().tolist(), strict=True):
             inside = [slice(max(0, -c), min(size, n - c)) for c, n in zip(corner, volume.shape, strict=True)]
             if any(cut.start >= cut.stop for cut in inside):

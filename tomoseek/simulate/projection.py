@@ -46,9 +46,7 @@ class TiltGeometry:
     gather: Tensor
 
 
-def tilt_geometry(
-    tilts_degree: tuple[float, ...], shape_zx: tuple[int, int], device: torch.device
-) -> TiltGeometry:
+def tilt_geometry(tilts_degree: tuple[float, ...], shape_zx: tuple[int, int], device: torch.device) -> TiltGeometry:
     """Compute where every voxel falls on the detector at every tilt."""
     num_z, num_x = shape_zx
     num_detector = 2 * math.ceil(math.hypot(num_z, num_x) / 2) + 2

@@ -45,9 +45,7 @@ class IceConfig:
         for name in (*lengths, "vesicles", "gold_beads", "small_proteins"):
             pair = getattr(self, name)
             if len(pair) != 2 or not 0 <= pair[0] <= pair[1]:
-                raise InputError(
-                    f"ice.{name}: expected [low, high] with 0 <= low <= high, found {list(pair)}"
-                )
+                raise InputError(f"ice.{name}: expected [low, high] with 0 <= low <= high, found {list(pair)}")
 
 
 @dataclass(kw_only=True, slots=True)
