@@ -185,7 +185,7 @@ def main() -> None:
     root = create_project(out / "project", [])
     for run, picks in found.picks.items():
         write_picks(root, run, NAME, picks, "tomoseek", "fewshot")
-    prototype = fit(examples.vectors, index.background(), Discriminant.centred)
+    prototype = fit(examples.vectors, index.background(), Discriminant.cosine)
     scores = {run: dense_scores(index, run, prototype) for run in tomograms}
     shares = {
         tube.run: wall_shares(tube, found.picks[tube.run], tomograms[tube.run])

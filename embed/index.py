@@ -196,7 +196,7 @@ class Index:
         runs: list[str] | None = None,
         threshold: float | None = None,
         max_picks: int = 1000,
-        discriminant: Discriminant = Discriminant.centred,
+        discriminant: Discriminant = Discriminant.cosine,
         particle_margin: float | None = 2.0,
         num_candidates: int = 100_000,
     ) -> Found:

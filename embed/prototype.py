@@ -92,9 +92,9 @@ def leave_one_out(examples: Vectors, background: Background, discriminant: Discr
     return np.array(scores, dtype=np.float32)
 
 
-def provisional_threshold(left_out: Vectors, single: float = 0.6, margin: float = 0.8) -> float:
-    """Return ``margin`` times the lowest leave-one-out score, or ``single`` where there is only one example.
+def provisional_threshold(left_out: Vectors, single: float = 0.9, margin: float = 0.95) -> float:
+    """Return ``margin`` times the median leave-one-out score, or ``single`` where there is only one example.
 
     Provisional: it follows from the examples alone and has not been calibrated to a precision.
     """
-    return float(max(0.0, margin * left_out.min())) if len(left_out) else single
+    return float(max(0.0, margin * np.median(left_out))) if len(left_out) else single

@@ -54,7 +54,9 @@ def run(config: TrainConfig) -> None:
     assert isinstance(averaged, Picker)
     step, spent = 0, 0.0
     settings = comparable(config, picker, labelled)
-    if state_path.exists() and config.resume:
+    if not config.resume:
+        state_path.unlink(missing_ok=True)
+    if state_path.exists():
         state, meta = load_state(state_path)
         if meta["settings"] != settings:
             changed = sorted(key for key in settings if settings[key] != meta["settings"].get(key))
@@ -118,21 +120,19 @@ def run(config: TrainConfig) -> None:
                 bar.set_postfix_str(f"loss {value:.4f}", refresh=False)
             if step % config.save_every == 0 and step < config.num_steps:
                 save(state_path, picker, ema, optimizer, step, seconds, settings)
-            if (
-                config.validate_every
-                and held_out
-                and step % config.validate_every == 0
-                and step < config.num_steps
-            ):
+            due = config.validate_every is not None and step % config.validate_every == 0
+            if due and held_out and step < config.num_steps:
                 result = validate(averaged, held_out, radii, config.detect, device)
                 log_jsonl(log_path, {"step": now, "validation_weighted_f4": result.weighted_f4})
 
+    spent = time.perf_counter() - started
+    save(state_path, picker, ema, optimizer, step, spent, settings)
     result = validate(averaged, held_out or training, radii, config.detect, device)
     log_jsonl(log_path, {"step": step - 1, "validation_weighted_f4": result.weighted_f4})
     save_checkpoint(
         out_dir, averaged, describe(config, training, held_out, radii, result, step, settings, averaged)
     )
-    save(state_path, picker, ema, optimizer, step, time.perf_counter() - started, settings, finished=True)
+    save(state_path, picker, ema, optimizer, step, spent, settings, finished=True)
     where = "held-out" if held_out else "training"
     print(result.table(f"on {where} runs ({', '.join(run.name for run in held_out or training)})"))
     print(f"wrote {out_dir}: checkpoint={out_dir} predicts with it")

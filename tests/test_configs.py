@@ -21,17 +21,11 @@ from tomoseek.config import CONFIG_DIR, help_text, to_dataclass
 PROGRAMS = {"finetune": finetune.__main__, "embed": embed.__main__, "tomoseek": tomoseek.__main__}
 SCHEMAS: dict[str, type[Any]] = {
     "pretrain": PretrainConfig,
-    **{
-        command.config_name: command.schema
-        for program in PROGRAMS.values()
-        for command in program.COMMANDS.values()
-    },
+    **{command.config_name: command.schema for program in PROGRAMS.values() for command in program.COMMANDS.values()},
 }
 # Groups that a command's YAML draws from; everything else at the top is a command.
 GROUPS = {
-    path.name: sorted(file.stem for file in path.glob("*.yaml"))
-    for path in CONFIG_DIR.iterdir()
-    if path.is_dir()
+    path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONFIG_DIR.iterdir() if path.is_dir()
 }
 
 
@@ -105,9 +99,7 @@ def test_every_choice_of_a_group_composes(group: str) -> None:
 @pytest.mark.parametrize("name", sorted(SCHEMAS))
 def test_help_shows_every_setting_with_its_default(name: str) -> None:
     shown = help_text(name)
-    assert all(
-        re.search(rf"^ *{field.split('.')[-1]}:", shown, re.MULTILINE) for field in field_names(SCHEMAS[name])
-    )
+    assert all(re.search(rf"^ *{field.split('.')[-1]}:", shown, re.MULTILINE) for field in field_names(SCHEMAS[name]))
 
 
 def test_config_folder_is_the_one_of_this_checkout() -> None:

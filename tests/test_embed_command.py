@@ -11,7 +11,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from scipy import ndimage
 
-from embed import evaluate, query
+from embed import build, evaluate, query
+from embed.__main__ import main
 from embed.examples import collect_examples
 from tomoseek.complexes import Complex
 from tomoseek.config import CONFIG_DIR, to_dataclass
@@ -70,24 +71,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def index(project: Path) -> Path:
-    """Its index, built by the command."""
+    """Its index."""
     folder = project.parent / "index"
-    embed("build", f"data.project={project}", "encoder=random-small", f"index={folder}", "device=cpu")
+    words = [f"data.project={project}", "encoder=random-small", f"index={folder}", "device=cpu"]
+    build.run(configured("embed_build", build.BuildConfig, *words))
     return folder
 
 
-def test_few_examples_find_the_rest_in_the_other_run(project: Path, index: Path, tmp_path: Path) -> None:
+def test_commands_build_an_index_and_find_the_rest_in_the_other_run(project: Path, tmp_path: Path) -> None:
+    index = f"index={tmp_path / 'index'}"
+    embed("build", f"data.project={project}", "encoder=random-small", index, "device=cpu")
     points = indices_to_points(CENTRES["a"][:3], SPACING).tolist()
-    words = [f"data.project={project}", "name=found-shell", f"out_dir={tmp_path}"]
-    embed(
-        "query",
-        *words,
-        f"index={index}",
-        f"points={points}".replace(" ", ""),
-        "run=a",
-        "radius=80",
-        "threshold=0",
-    )
+    words = [f"data.project={project}", "name=found-shell", f"out_dir={tmp_path}", index]
+    embed("query", *words, f"points={points}".replace(" ", ""), "run=a", "radius=80", "threshold=0")
     root = open_project(project)
     assert root.get_object("found-shell").radius == 80.0
     assert root.get_object("shell") is not None
@@ -136,17 +132,15 @@ def test_bad_query_is_refused_and_the_project_stays(project: Path, index: Path, 
     assert (project / "copick.json").read_text() == before
 
 
-def test_bad_query_on_the_command_line_is_one_line_and_exit_2(project: Path, index: Path) -> None:
-    words = [
-        f"data.project={project}",
-        f"index={index}",
-        "points=[[1,2,3]]",
-        "run=nowhere",
-        "name=x",
-        "radius=50",
-    ]
-    done = embed("query", *words, code=2)
-    assert done.stderr.startswith("error: run 'nowhere'") and "Traceback" not in done.stderr
+def test_bad_query_on_the_command_line_is_one_line_and_exit_2(
+    project: Path, index: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"data.project={project}", f"index={index}", "points=[[1,2,3]]", "run=nowhere", "name=x", "radius=50"]
+    monkeypatch.setattr(sys, "argv", ["embed", "query", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("error: run 'nowhere'")
 
 
 def test_examples_come_from_points_csv_or_copick_and_duplicates_count_once(

@@ -20,9 +20,7 @@ def imported_packages(path: Path) -> Iterator[tuple[int, str]]:
             package = path.relative_to(ROOT).parts[0] if node.level else (node.module or "").split(".")[0]
             yield node.lineno, package
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
-            yield from (
-                (node.lineno, str(a.value).split(".")[0]) for a in node.args if isinstance(a, ast.Constant)
-            )
+            yield from ((node.lineno, str(a.value).split(".")[0]) for a in node.args if isinstance(a, ast.Constant))
 
 
 @pytest.mark.parametrize("package", sorted(ALLOWED))

@@ -33,10 +33,7 @@ def results_by_hand() -> dict[str, Any]:
         }
         for name, seconds, memory in (("simulate", 12.0, 0.61), ("finetune", 63.0, 1.37))
     }
-    classes = {
-        name: {"f4": 0.901 - 0.05 * i, "precision": 0.811, "recall": 0.921}
-        for i, name in enumerate(CHALLENGE)
-    }
+    classes = {name: {"f4": 0.901 - 0.05 * i, "precision": 0.811, "recall": 0.921} for i, name in enumerate(CHALLENGE)}
     return {
         "machine": {"system": "Linux", "processor": "a CPU", "cpu_cores": 2, "memory_gb": 16.0, "gpu": None},
         "versions": {"python": "3.11.0", "torch": "2.9"},
@@ -71,9 +68,7 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = create_project(folder / "project", [COMPLEXES[name] for name in (*CHALLENGE, NEW)])
     generator = np.random.default_rng(0)
     truth = np.array([[200.0, 200.0, 100.0], [440.0, 200.0, 120.0], [300.0, 420.0, 110.0]])
-    grid = np.stack(np.meshgrid(*(np.arange(n) * SPACING for n in (24, 64, 64)), indexing="ij"))[
-        ::-1
-    ]  # (3, z, y, x)
+    grid = np.stack(np.meshgrid(*(np.arange(n) * SPACING for n in (24, 64, 64)), indexing="ij"))[::-1]  # (3, z, y, x)
     for run in RUNS:
         volume = generator.normal(0.0, 1.0, (24, 64, 64))
         for point in truth:
@@ -155,7 +150,7 @@ def test_pictures_of_the_report_decode_and_are_not_blank(demo_folder: Path) -> N
 def test_pictures_count_hits_misses_and_false_alarms_as_the_score_does(demo_folder: Path) -> None:
     text = (demo_folder / "report.html").read_text()
     assert text.count("<figcaption>Run test_") == len(RUNS)
-    assert text.count("2 hits, 1 missed, 1 false alarms.</figcaption>") == len(RUNS)
+    assert text.count("hits 2, missed 1, false alarms 1.</figcaption>") == len(RUNS)
     assert "3 best finds in the other runs" in text
     assert "; 2 of them are right" in text
 

@@ -28,16 +28,12 @@ def test_top_level_holds_the_documented_folders_and_files_and_no_other() -> None
 
 
 def test_no_python_file_has_outgrown_its_room() -> None:
-    lengths = {
-        path: len((ROOT / path).read_text().splitlines()) for path in tracked_files() if path.suffix == ".py"
-    }
+    lengths = {path: len((ROOT / path).read_text().splitlines()) for path in tracked_files() if path.suffix == ".py"}
     assert {path: length for path, length in lengths.items() if length > MAX_LINES} == {}
 
 
 def test_every_name_tells_what_is_inside() -> None:
-    names = {
-        part for path in tracked_files() if path.suffix == ".py" for part in (*path.parts[:-1], path.stem)
-    }
+    names = {part for path in tracked_files() if path.suffix == ".py" for part in (*path.parts[:-1], path.stem)}
     assert names & NAMES_THAT_SAY_NOTHING == set()
 
 

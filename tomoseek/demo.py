@@ -47,7 +47,7 @@ def run(config: DemoConfig) -> None:
             ledger.results |= gather(config)
             ledger.save()
             with Stopwatch() as watch:
-                report = write_report(config.folder)
+                report = write_report(config.folder, config.montage)
     except StageFailed as failure:
         print(
             f"\nerror: {failure}; what came before is kept: mend it and run the same command again",
@@ -92,12 +92,9 @@ def gather(config: DemoConfig) -> dict[str, Any]:
     """Collect the figures that the commands wrote, under the names of ``results.json``."""
     evaluation = json.loads((config.folder / "predict" / "evaluation.json").read_text())
     search, control = (
-        json.loads((config.folder / folder / "few_shot.json").read_text())
-        for folder in ("few_shot", "few_shot_random")
+        json.loads((config.folder / folder / "few_shot.json").read_text()) for folder in ("few_shot", "few_shot_random")
     )
-    classes = {
-        name: {key: scores[key] for key in SCORES.values()} for name, scores in evaluation["classes"].items()
-    }
+    classes = {name: {key: scores[key] for key in SCORES.values()} for name, scores in evaluation["classes"].items()}
     return {
         "finetune": {"weighted_f4": evaluation["weighted_f4"], "classes": classes},
         "few_shot": {
@@ -183,9 +180,7 @@ def git_commit() -> str | None:
 def print_summary(results: dict[str, Any], folder: Path, report: Path, seconds: float) -> None:
     """Print the figures a newcomer looks for, and where the rest is."""
     few, picking = results["few_shot"], results["finetune"]
-    print(
-        f"\nknown complexes, weighted F4 on {len(results['layout']['test_runs'])} unseen tomograms:", end=" "
-    )
+    print(f"\nknown complexes, weighted F4 on {len(results['layout']['test_runs'])} unseen tomograms:", end=" ")
     print(f"{picking['weighted_f4']:.3f}")
     for name, scores in picking["classes"].items():
         numbers = "  ".join(f"{label} {scores[key]:.3f}" for label, key in SCORES.items())

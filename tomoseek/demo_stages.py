@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ import psutil
 
 from tomoseek.training import atomic_write_json
 
-MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
+SAMPLE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,9 +120,7 @@ def run_stage(ledger: Ledger, stage: Stage, position: str) -> bool:
     if ledger.is_done(stage):
         record = ledger.results["stages"][stage.name]
         where = ", ".join(str(path) for path in stage.outputs)
-        print(
-            f"   reusing {where}, made in {spoken_time(record['seconds'])} by the same commands", flush=True
-        )
+        print(f"   reusing {where}, made in {spoken_time(record['seconds'])} by the same commands", flush=True)
         return False
     ledger.start(stage)
     seconds = peak_memory_gb = 0.0
@@ -144,25 +141,24 @@ def run_stage(ledger: Ledger, stage: Stage, position: str) -> bool:
 def run_measured(words: tuple[str, ...]) -> tuple[int, float, float]:
     """Run a command with this interpreter; return exit code, seconds and peak memory in GB.
 
-    Memory is resident memory summed over the command and its children, sampled four times a second, and at
-    least the largest that the kernel saw in any one of them.
+    Memory is resident memory summed over the command and its children, sampled four times a second. The
+    kernel's own high-water mark of a child is no use here: it starts at the size of the parent.
     """
     begin = time.perf_counter()
     process = subprocess.Popen(executable(words))
     watched, peak = psutil.Process(process.pid), 0
     try:
         while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
             peak = max(peak, resident_bytes(watched))
-            time.sleep(0.25)
+            try:
+                process.wait(SAMPLE_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                continue
     except KeyboardInterrupt:
         # The terminal has sent the interrupt to the command as well: let it save what it can.
         process.wait()
         raise
-    process.returncode = os.waitstatus_to_exitcode(status)
-    peak = max(peak, usage.ru_maxrss * MAXRSS_BYTES)
     return process.returncode, time.perf_counter() - begin, peak / 1e9
 
 

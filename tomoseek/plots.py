@@ -4,7 +4,6 @@ Every function returns a `matplotlib.figure.Figure` and touches no global matplo
 in Å, so that picks are placed by their stored coordinates; protein is dark, as tomogram viewers show it.
 """
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -44,12 +43,12 @@ class Curve(NamedTuple):
     chosen: tuple[float, float] | None = None
 
 
-def to_png_base64(figure: Figure, dpi: int = 160) -> str:
-    """Render a figure as a ``data:`` address that an HTML page can hold."""
+def to_png(figure: Figure, dpi: int = 160) -> bytes:
+    """Render a figure, its margins cut, as the content of a PNG file."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.03, facecolor="white")
+    return buffer.getvalue()
 
 
 def show_slice(axes: Axes, image: Image, voxel_spacing: float, scale_bar_nm: float | None = 50.0) -> None:
@@ -59,9 +58,7 @@ def show_slice(axes: Axes, image: Image, voxel_spacing: float, scale_bar_nm: flo
     # The centre of voxel (0, 0) is the origin, so the picture begins half a voxel before it.
     low_edge, right, top = (voxel_spacing * (edge - 0.5) for edge in (0, nx, ny))
     extent = (low_edge, right, low_edge, top)
-    axes.imshow(
-        image, cmap="gray_r", vmin=low, vmax=high, extent=extent, origin="lower", interpolation="bilinear"
-    )
+    axes.imshow(image, cmap="gray_r", vmin=low, vmax=high, extent=extent, origin="lower", interpolation="bilinear")
     axes.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
     if scale_bar_nm is None:
         return
@@ -82,9 +79,7 @@ def draw_marks(axes: Axes, marks: Sequence[Mark]) -> None:
     """Circle picks; a thin dark rim keeps the colour legible on light and dark ground."""
     for mark in marks:
         for color, width, alpha in (("black", 3.0, 0.4), (mark.color, 1.8, 1.0)):
-            ring = Circle(
-                (mark.x, mark.y), mark.radius, fill=False, ec=color, lw=width, ls=mark.style, alpha=alpha
-            )
+            ring = Circle((mark.x, mark.y), mark.radius, fill=False, ec=color, lw=width, ls=mark.style, alpha=alpha)
             axes.add_patch(ring)
 
 
@@ -96,7 +91,7 @@ def truth_and_picks_figure(
     class_colors: Mapping[str, str],
 ) -> Figure:
     """One slab three times: as it is, with the truth by class, with picks as hit, miss and false alarm."""
-    figure = Figure(figsize=(10.6, 4.45), layout="constrained")
+    figure = Figure(figsize=(10.6, 4.8), layout="constrained")
     plain, known, found = figure.subplots(1, 3)
     titles = ("what the model sees", "what is there", "what it found")
     for axes, title, marks in zip((plain, known, found), titles, ((), truth, outcomes), strict=True):
@@ -171,18 +166,12 @@ def loss_figure(logs: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     figure = Figure(figsize=(3.5 * max(1, len(logs)), 2.6), layout="constrained")
     panels = figure.subplots(1, max(1, len(logs)), squeeze=False)[0]
     for axes, (name, lines) in zip(panels, logs.items(), strict=False):
-        steps, losses = (
-            np.array([line[key] for line in lines if "loss" in line]) for key in ("step", "loss")
-        )
+        steps, losses = (np.array([line[key] for line in lines if "loss" in line]) for key in ("step", "loss"))
         axes.plot(steps, losses, color=QUIET, lw=0.8, alpha=0.7)
-        axes.plot(
-            steps, running_mean(losses, max(1, len(losses) // 20)), color=ACCENT, lw=1.8, label="training"
-        )
+        axes.plot(steps, running_mean(losses, max(1, len(losses) // 20)), color=ACCENT, lw=1.8, label="training")
         checks = [(line["step"], line["val_loss"]) for line in lines if "val_loss" in line]
         if checks:
-            axes.plot(
-                *zip(*checks, strict=True), color=CONTROL, lw=1.4, marker="o", ms=3.5, label="validation"
-            )
+            axes.plot(*zip(*checks, strict=True), color=CONTROL, lw=1.4, marker="o", ms=3.5, label="validation")
             axes.legend(frameon=False, fontsize=8)
         axes.set_title(name, fontsize=10, color=INK)
         axes.set(xlabel="step", ylabel="loss")

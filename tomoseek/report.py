@@ -90,8 +90,7 @@ def render(results: Mapping[str, Any], pictures: Mapping[str, Sequence[Picture]]
     num_train, num_test = (settings["simulate"][key] for key in ("num_train_runs", "num_test_runs"))
     return Template(PAGE.read_text()).substitute(
         title="tomoseek demo: from tomograms to picks",
-        subtitle=f"Learned on {num_train} simulated tomograms, measured on {num_test} that no training stage "
-        "had seen.",
+        subtitle=f"Learned on {num_train} simulated tomograms, measured on {num_test} that no training stage had seen.",
         tiles="\n".join(headline(results)),
         sections="\n".join(sections),
         footer="<br>".join(map(escape, footer)),

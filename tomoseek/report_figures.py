@@ -1,5 +1,6 @@
 """The pictures of the demo's report, drawn from what the stages left in its folder."""
 
+import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from tomoseek.score import HIT_FRACTION, precision_recall
 from tomoseek.tomograms import Tomogram, find_tomograms
 
 SLAB_ANGSTROM = 50.0
+CSS_PIXELS_PER_INCH = 96
 
 
 class Picture(NamedTuple):
@@ -32,7 +34,11 @@ class Picture(NamedTuple):
 
 def picture(figure: Figure, caption: str) -> Picture:
     """Render a figure at the size it was laid out for, so that its letters match the page's."""
-    return Picture(plots.to_png_base64(figure), round(96 * figure.get_figwidth()), caption)
+    dpi = 160
+    png = plots.to_png(figure, dpi)
+    width = int.from_bytes(png[16:20], "big")  # pixels, as the PNG header says
+    address = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    return Picture(address, round(width / dpi * CSS_PIXELS_PER_INCH), caption)
 
 
 class Scene(NamedTuple):
@@ -82,34 +88,25 @@ def read_scene(
     out_dir: Path, project: Any, layout: Mapping[str, Any], run: str, classes: list[str], new_class: str
 ) -> Scene:
     """Read the truth and the predicted picks of a test run."""
-    truth = {
-        name: read_picks(project, run, name, layout["truth_user"]).points_xyz
-        for name in (*classes, new_class)
-    }
+    truth = {name: read_picks(project, run, name, layout["truth_user"]).points_xyz for name in (*classes, new_class)}
     picks = {name: read_picks(project, run, name, "tomoseek", "finetune") for name in classes}
     return Scene(open_run(out_dir / layout["project"], run), truth, picks)
 
 
 def open_run(project: Path, run: str) -> Tomogram:
     """Open the reconstruction of a run that the demo worked on."""
-    data = DataConfig(
-        project=str(project), runs=[run], tomogram_type="wbp", voxel_spacing=None, polarity=Polarity.dark
-    )
+    data = DataConfig(project=str(project), runs=[run], tomogram_type="wbp", voxel_spacing=None, polarity=Polarity.dark)
     return find_tomograms(data)[0]
 
 
-def read_slab(
-    tomogram: Tomogram, centre_zyx: NDArray[np.int64], size_yx: tuple[int, int]
-) -> NDArray[np.float32]:
+def read_slab(tomogram: Tomogram, centre_zyx: NDArray[np.int64], size_yx: tuple[int, int]) -> NDArray[np.float32]:
     """Mean over about 50 Å along z, centred on a voxel: ``(y, x)``, protein positive."""
     thickness = 2 * round((SLAB_ANGSTROM / tomogram.voxel_spacing - 1) / 2) + 1
     size = np.array([thickness, *size_yx])
     return np.asarray(tomogram.crop(centre_zyx - size // 2, size).mean(axis=0))  # (y, x)
 
 
-def busiest_plane(
-    tomogram: Tomogram, truth: Mapping[str, NDArray[np.float64]], radii: Mapping[str, float]
-) -> int:
+def busiest_plane(tomogram: Tomogram, truth: Mapping[str, NDArray[np.float64]], radii: Mapping[str, float]) -> int:
     """Index of the plane that cuts the most particles near their middle."""
     planes = indices_to_points([[z, 0, 0] for z in range(tomogram.shape[0])], tomogram.voxel_spacing)[:, 2]
     crowd = np.zeros(len(planes))
@@ -150,15 +147,13 @@ def slice_picture(scene: Scene, radii: Mapping[str, float], colors: Mapping[str,
     caption = (
         f"Run {tomogram.run}, a slab of {SLAB_ANGSTROM / 10:.0f} nm at z = {height / 10:.0f} nm, the one "
         "with the most particles. Circles have the particle's radius and are drawn when its centre lies "
-        f"within half of that radius of the slab. The picker was not trained on {untrained}. Here: {hits} "
-        f"hits, {misses} missed, {alarms} false alarms."
+        f"within half of that radius of the slab. The picker was not trained on {untrained}. Here: hits "
+        f"{hits}, missed {misses}, false alarms {alarms}."
     )
     return picture(figure, caption)
 
 
-def is_near(
-    points_xyz: NDArray[np.float64], others_xyz: NDArray[np.float64], radius: float
-) -> NDArray[np.bool_]:
+def is_near(points_xyz: NDArray[np.float64], others_xyz: NDArray[np.float64], radius: float) -> NDArray[np.bool_]:
     """Say for each point whether one of the others lies within half a radius."""
     if not len(points_xyz) or not len(others_xyz):
         return np.zeros(len(points_xyz), dtype=bool)
@@ -235,7 +230,7 @@ def find_picture(
         f"Left: the {len(examples)} example picks of {name} that the search was given, all from run "
         f"{layout['examples_run']}. Right: its {len(best)} best finds in the other runs, best first, with "
         f"their scores; {sum(bool(good) for *_, good in best)} of them are right (blue: a true {name} lies "
-        f"within half a radius; red: none does). Central slabs of {SLAB_ANGSTROM / 10:.0f} nm."
+        f"within half a radius; orange: none does). Central slabs of {SLAB_ANGSTROM / 10:.0f} nm."
     )
     return picture(figure, caption)
 
