@@ -97,4 +97,4 @@ def provisional_threshold(left_out: Vectors, single: float = 0.9, margin: float 
 
     Provisional: it follows from the examples alone and has not been calibrated to a precision.
     """
-    return float(max(0.0, margin * np.median(left_out))) if len(left_out) else single
+    return float(max(0.0, margin * float(np.quantile(left_out, 0.5)))) if len(left_out) else single

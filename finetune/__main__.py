@@ -6,12 +6,8 @@ from tomoseek.config import Command, dispatch
 
 COMMANDS = {
     "train": Command("finetune_train", TrainConfig, train.run, "fit a decoder to labelled picks"),
-    "predict": Command(
-        "finetune_predict", predict.PredictConfig, predict.run, "find particles, write copick picks"
-    ),
-    "evaluate": Command(
-        "finetune_evaluate", evaluate.EvaluateConfig, evaluate.run, "score picks against a reference"
-    ),
+    "predict": Command("finetune_predict", predict.PredictConfig, predict.run, "find particles, write copick picks"),
+    "evaluate": Command("finetune_evaluate", evaluate.EvaluateConfig, evaluate.run, "score picks against a reference"),
 }
 
 

@@ -58,18 +58,14 @@ class Warp:
         c, s = np.cos(self.angle), np.sin(self.angle)
         return self.scale * np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
 
-    def apply(
-        self, volume: Volume, points: list[Indices], size: tuple[int, int, int]
-    ) -> tuple[Volume, list[Indices]]:
+    def apply(self, volume: Volume, points: list[Indices], size: tuple[int, int, int]) -> tuple[Volume, list[Indices]]:
         """Cut a crop of ``size`` out of ``volume`` (of ``source_size``) and take the points along."""
         if self.angle == 0 and self.scale == 1:
             return volume, points
         source_centre = (np.array(volume.shape) - 1) / 2
         centre = (np.array(size) - 1) / 2
         inverse = np.linalg.inv(self.matrix())
-        warped = affine_transform(
-            volume, inverse, source_centre - inverse @ centre, output_shape=size, order=1
-        )
+        warped = affine_transform(volume, inverse, source_centre - inverse @ centre, output_shape=size, order=1)
         return warped.astype(np.float32), [(p - source_centre) @ self.matrix().T + centre for p in points]
 
 

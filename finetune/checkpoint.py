@@ -67,9 +67,7 @@ def save_checkpoint(folder: Path, picker: Picker, description: Description) -> N
     """Write ``finetune.safetensors`` and ``finetune.json``; each appears only once it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{WEIGHTS}.{os.getpid()}"
-    save_file(
-        {key: value.detach().cpu().contiguous() for key, value in picker.state_dict().items()}, temporary
-    )
+    save_file({key: value.detach().cpu().contiguous() for key, value in picker.state_dict().items()}, temporary)
     os.replace(temporary, folder / WEIGHTS)
     atomic_write_json(folder / DESCRIPTION, dataclasses.asdict(description))
 
@@ -91,9 +89,7 @@ def load_description(folder: Path) -> Description:
     try:
         return Description(**json.loads(path.read_text()))
     except (json.JSONDecodeError, TypeError) as error:
-        raise InputError(
-            f"checkpoint: '{path}' is damaged or of another version ({error}); train again"
-        ) from error
+        raise InputError(f"checkpoint: '{path}' is damaged or of another version ({error}); train again") from error
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> tuple[Picker, Description]:
@@ -106,17 +102,11 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[Picker, Descrip
     """
     description = load_description(folder)
     if not (folder / WEIGHTS).is_file():
-        raise InputError(
-            f"checkpoint: expected {WEIGHTS} in folder '{folder}', found none; copy the whole folder"
-        )
+        raise InputError(f"checkpoint: expected {WEIGHTS} in folder '{folder}', found none; copy the whole folder")
     try:
-        picker = build_picker(
-            EncoderConfig(**description.model), len(description.radii), description.decoder_channels
-        )
+        picker = build_picker(EncoderConfig(**description.model), len(description.radii), description.decoder_channels)
         picker.load_state_dict(load_file(folder / WEIGHTS))
     except (TypeError, ValueError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(
-            f"checkpoint: '{folder}' is damaged or of another version ({reason}); train again"
-        ) from error
+        raise InputError(f"checkpoint: '{folder}' is damaged or of another version ({reason}); train again") from error
     return picker.eval().to(device), description

@@ -33,9 +33,7 @@ class CropConfig:
 
     def __post_init__(self) -> None:
         if len(self.size) != 3 or any(n <= 0 or n % CELL_OF_ENCODER for n in self.size):
-            raise InputError(
-                f"crops.size: expected three multiples of {CELL_OF_ENCODER} [z,y,x], found {self.size}"
-            )
+            raise InputError(f"crops.size: expected three multiples of {CELL_OF_ENCODER} [z,y,x], found {self.size}")
         if not (0 <= self.centred <= 1 and 0 <= self.jitter <= 1):
             raise InputError("crops: centred and jitter are fractions between 0 and 1")
 
@@ -70,9 +68,7 @@ class Volumes:
             left -= num_bytes if self.fits[-1] else 0
         self.kept: dict[int, npt.NDArray[np.float16]] = {}
 
-    def crop(
-        self, number: int, start: npt.NDArray[np.int64], size: tuple[int, int, int]
-    ) -> npt.NDArray[np.float32]:
+    def crop(self, number: int, start: npt.NDArray[np.int64], size: tuple[int, int, int]) -> npt.NDArray[np.float32]:
         """Return a normalised float32 crop ``(z, y, x)``; zeros outside the tomogram."""
         tomogram = self.tomograms[number]
         if not self.fits[number]:
@@ -120,23 +116,15 @@ class CropSampler:
             raise InputError(f"augment.quarter_turns: expected crops.size with y = x, found {config.size}")
         self.config, self.augment, self.batch_size, self.seed = config, augment, batch_size, seed
         self.volumes = Volumes([run.tomogram for run in runs], config.cache_gb)
-        self.sigmas = [
-            target_sigmas(list(radii.values()), run.tomogram.voxel_spacing, sigma_factor) for run in runs
-        ]
+        self.sigmas = [target_sigmas(list(radii.values()), run.tomogram.voxel_spacing, sigma_factor) for run in runs]
         self.indices = [
-            [points_to_indices(run.points_xyz[name], run.tomogram.voxel_spacing) for name in radii]
-            for run in runs
+            [points_to_indices(run.points_xyz[name], run.tomogram.voxel_spacing) for name in radii] for run in runs
         ]
-        self.known = np.array(
-            [[len(p) > 0 or not mask_absent for p in points] for points in self.indices], np.float32
-        )
+        self.known = np.array([[len(p) > 0 or not mask_absent for p in points] for points in self.indices], np.float32)
         # Every pick of a class as (run, z, y, x), so that a class is drawn first and one of its picks next.
         self.pool = [
             np.concatenate(
-                [
-                    np.column_stack([np.full(len(points[c]), r), points[c]])
-                    for r, points in enumerate(self.indices)
-                ]
+                [np.column_stack([np.full(len(points[c]), r), points[c]]) for r, points in enumerate(self.indices)]
             )
             for c in range(len(radii))
         ]
@@ -180,9 +168,7 @@ class CropSampler:
             self.known[run],
         )
 
-    def place(
-        self, generator: np.random.Generator, size: tuple[int, int, int]
-    ) -> tuple[int, npt.NDArray[np.int64]]:
+    def place(self, generator: np.random.Generator, size: tuple[int, int, int]) -> tuple[int, npt.NDArray[np.int64]]:
         """Choose a run and a first voxel, near a pick or anywhere; the crop stays inside where it fits."""
         extent = np.array(size)
         if generator.random() < self.config.centred:

@@ -65,9 +65,7 @@ class Decoder(nn.Module):
         x = x + self.refine_stride4(x)
         x = _upsample(self.narrow(x))  # (b, w, z/2, y/2, x/2)
         folded = rearrange(volume, "b 1 (z p) (y q) (x r) -> b (p q r) z y x", p=STRIDE, q=STRIDE, r=STRIDE)
-        x = self.merge_stride2(
-            torch.cat([x, self.from_stride2(features.stride2), self.from_voxels(folded)], dim=1)
-        )
+        x = self.merge_stride2(torch.cat([x, self.from_stride2(features.stride2), self.from_voxels(folded)], dim=1))
         x = x + self.refine_stride2(x)
         logits: Tensor = self.head(x)
         return logits

@@ -67,9 +67,9 @@ def find_particles(
             if not config.flips:
                 return torch.sigmoid(picker(volume).float())  # (b, c, z, y, x)
             views = [[], [3], [4], [3, 4]]
-            return torch.stack(
-                [torch.sigmoid(picker(volume.flip(axes)).float()).flip(axes) for axes in views]
-            ).mean(0)  # (b, c, z, y, x)
+            return torch.stack([torch.sigmoid(picker(volume.flip(axes)).float()).flip(axes) for axes in views]).mean(
+                0
+            )  # (b, c, z, y, x)
 
     heatmaps = predict_tiled(
         tomogram, score, tile=(config.tile[0], config.tile[1], config.tile[2]), overlap=config.overlap,
@@ -91,8 +91,6 @@ def find_particles(
 def keep_above(candidates: dict[str, Picks], thresholds: dict[str, float]) -> dict[str, Picks]:
     """Keep each class's candidates that reach its threshold."""
     return {
-        name: Picks(
-            picks.points_xyz[picks.scores >= thresholds[name]], picks.scores[picks.scores >= thresholds[name]]
-        )
+        name: Picks(picks.points_xyz[picks.scores >= thresholds[name]], picks.scores[picks.scores >= thresholds[name]])
         for name, picks in candidates.items()
     }

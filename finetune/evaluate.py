@@ -37,14 +37,10 @@ class EvaluateConfig:
 def run(config: EvaluateConfig) -> None:
     """Compare picks with the reference, print a table, write ``evaluation.json``."""
     if config.picks.user_id is None or config.picks.session_id is None:
-        raise InputError(
-            "picks: expected the user_id and session_id of the picks to score, found null; give both"
-        )
+        raise InputError("picks: expected the user_id and session_id of the picks to score, found null; give both")
     description = load_description(Path(config.checkpoint)) if config.checkpoint is not None else None
     root = open_project(config.data.project)
-    wanted = (
-        config.classes if config.classes is not None else list(description.radii) if description else None
-    )
+    wanted = config.classes if config.classes is not None else list(description.radii) if description else None
     radii = class_radii(root, wanted)
     runs = labelled_runs(config, root, radii)
     runs, seen = separate_seen(config, description, runs)
@@ -74,9 +70,7 @@ def run(config: EvaluateConfig) -> None:
             "weight": weights[name],
             "radius_angstrom": radius,
         }
-        columns = zip(
-            ("precision", "recall", "threshold"), precision_recall(truth, scored, radius), strict=True
-        )
+        columns = zip(("precision", "recall", "threshold"), precision_recall(truth, scored, radius), strict=True)
         curves[name] = {key: [number(round(float(value), 5)) for value in values] for key, values in columns}
     total = weighted_f4(scores, weights)
     evaluation = {
@@ -99,13 +93,9 @@ def run(config: EvaluateConfig) -> None:
     atomic_write_json(path, evaluation)
     print(table(total, classes, list(reference)))
     if seen:
-        print(
-            f"NOT A TEST: the checkpoint saw {', '.join(seen)} (training or thresholds); this reads too well"
-        )
+        print(f"NOT A TEST: the checkpoint saw {', '.join(seen)} (training or thresholds); this reads too well")
     if not whole:
-        print(
-            "average precision covers picks above threshold only: no candidates.json of these; set candidates"
-        )
+        print("average precision covers picks above threshold only: no candidates.json of these; set candidates")
     print(f"wrote {path}")
 
 
@@ -175,13 +165,9 @@ def predicted(config: EvaluateConfig, root: Any, run_name: str, names: list[str]
         If the run has no picks file of any of these classes: it was not searched.
     """
     user_id, session_id = config.picks.user_id, config.picks.session_id
-    there = {
-        name for name, user, session in list_picks(root, run_name) if (user, session) == (user_id, session_id)
-    }
+    there = {name for name, user, session in list_picks(root, run_name) if (user, session) == (user_id, session_id)}
     if not there & set(names):
-        raise InputError(
-            f"run {run_name}: expected picks of {user_id}/{session_id}, found none; run predict first"
-        )
+        raise InputError(f"run {run_name}: expected picks of {user_id}/{session_id}, found none; run predict first")
     return {name: read_picks(root, run_name, name, user_id, session_id) for name in names}
 
 
@@ -192,9 +178,7 @@ def candidates_of(
     assert config.picks.user_id is not None and config.picks.session_id is not None
     if config.candidates is None:
         return picks, False
-    found = load_candidates(
-        Path(config.candidates), config.data.project, config.picks.user_id, config.picks.session_id
-    )
+    found = load_candidates(Path(config.candidates), config.data.project, config.picks.user_id, config.picks.session_id)
     if found is None or any(run not in found or not set(picks[run]) <= set(found[run]) for run in picks):
         return picks, False
     return {run: found[run] for run in picks}, True
@@ -211,13 +195,10 @@ def table(total: float, classes: dict[str, dict[str, Any]], runs: list[str]) -> 
     lines = []
     for name, row in classes.items():
         shares = [
-            "-" if row[key] is None else f"{row[key]:.3f}"
-            for key in ("f4", "precision", "recall", "average_precision")
+            "-" if row[key] is None else f"{row[key]:.3f}" for key in ("f4", "precision", "recall", "average_precision")
         ]
         counts = [str(row[key]) for key in ("tp", "fp", "fn")]
         lines.append(
-            f"{name:<22}{row['weight']:>7g}"
-            + "".join(f"{v:>7}" for v in shares)
-            + "".join(f"{v:>6}" for v in counts)
+            f"{name:<22}{row['weight']:>7g}" + "".join(f"{v:>7}" for v in shares) + "".join(f"{v:>6}" for v in counts)
         )
     return "\n".join([head, *lines, f"weighted F4 {total:.3f} on {len(runs)} runs: {', '.join(runs)}"])

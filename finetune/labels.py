@@ -104,9 +104,7 @@ def class_radii(root: Any, wanted: list[str] | None) -> dict[str, float]:
         if radius:
             radii[name] = float(radius)
             continue
-        missing = (
-            f"classes: expected a radius in Å for '{name}' in copick.json (pickable_objects), found none"
-        )
+        missing = f"classes: expected a radius in Å for '{name}' in copick.json (pickable_objects), found none"
         if wanted is not None:
             raise InputError(f"{missing}; add it")
         warnings.warn(f"{missing}; the class is left out", stacklevel=2)
@@ -124,9 +122,7 @@ def find_labelled_runs(
         If no run carries a label, a wanted class has none, or a label lies outside its tomogram.
     """
     if data.project is None:
-        raise InputError(
-            "data.project: expected a copick config, found nothing; give data.project=path/to/copick.json"
-        )
+        raise InputError("data.project: expected a copick config, found nothing; give data.project=path/to/copick.json")
     root = open_project(data.project)
     radii = class_radii(root, wanted)
     runs = []
@@ -176,7 +172,5 @@ def split_runs(
             raise InputError(f"validation_runs: '{name}' is no labelled run; labelled: {', '.join(names)}")
     training = [run for run in runs if run.name not in validation_runs]
     if not training:
-        raise InputError(
-            "validation_runs: every labelled run is held out, none is left to train on; name fewer"
-        )
+        raise InputError("validation_runs: every labelled run is held out, none is left to train on; name fewer")
     return training, [run for run in runs if run.name in validation_runs]

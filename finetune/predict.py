@@ -80,13 +80,9 @@ def choose(description: Description, override: dict[str, float] | None, min_scor
     thresholds = dict(description.thresholds)
     for name, value in (override or {}).items():
         if name not in thresholds:
-            raise InputError(
-                f"thresholds: '{name}' is no class of the checkpoint; known: {', '.join(thresholds)}"
-            )
+            raise InputError(f"thresholds: '{name}' is no class of the checkpoint; known: {', '.join(thresholds)}")
         if not min_score <= value <= 1:
-            raise InputError(
-                f"thresholds.{name}: expected between detect.min_score = {min_score} and 1, found {value}"
-            )
+            raise InputError(f"thresholds.{name}: expected between detect.min_score = {min_score} and 1, found {value}")
         thresholds[name] = float(value)
     return thresholds
 

@@ -62,8 +62,7 @@ def draw_heatmaps(
             if np.any(first >= last):
                 continue
             along_z, along_y, along_x = (
-                np.exp(-0.5 * ((np.arange(a, b) - c) / sigma) ** 2)
-                for a, b, c in zip(first, last, centre, strict=True)
+                np.exp(-0.5 * ((np.arange(a, b) - c) / sigma) ** 2) for a, b, c in zip(first, last, centre, strict=True)
             )
             blob = along_z[:, None, None] * along_y[None, :, None] * along_x[None, None, :]  # (z, y, x)
             window = heatmap[first[0] : last[0], first[1] : last[1], first[2] : last[2]]

@@ -15,9 +15,7 @@ WOBBLE = 0.08
 TIE = 0.999
 
 
-def f4_at(
-    reference: dict[str, Points], candidates: dict[str, Picks], radius: float, threshold: float
-) -> float:
+def f4_at(reference: dict[str, Points], candidates: dict[str, Picks], radius: float, threshold: float) -> float:
     """F-beta with beta 4 of one class over all runs, keeping candidates that reach ``threshold``."""
     counts = [
         count_hits(points, candidates[run].points_xyz[candidates[run].scores >= threshold], radius)

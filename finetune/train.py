@@ -129,9 +129,7 @@ def run(config: TrainConfig) -> None:
     save(state_path, picker, ema, optimizer, step, spent, settings)
     result = validate(averaged, held_out or training, radii, config.detect, device)
     log_jsonl(log_path, {"step": step - 1, "validation_weighted_f4": result.weighted_f4})
-    save_checkpoint(
-        out_dir, averaged, describe(config, training, held_out, radii, result, step, settings, averaged)
-    )
+    save_checkpoint(out_dir, averaged, describe(config, training, held_out, radii, result, step, settings, averaged))
     save(state_path, picker, ema, optimizer, step, spent, settings, finished=True)
     where = "held-out" if held_out else "training"
     print(result.table(f"on {where} runs ({', '.join(run.name for run in held_out or training)})"))
@@ -204,9 +202,7 @@ def announce(
                 stacklevel=2,
             )
     if config.unfreeze is Unfreeze.none and config.encoder.startswith("random"):
-        warnings.warn(
-            "the encoder is untrained and frozen: set unfreeze=all, or give a pretrained one", stacklevel=2
-        )
+        warnings.warn("the encoder is untrained and frozen: set unfreeze=all, or give a pretrained one", stacklevel=2)
     learning = sum(p.numel() for p in picker.parameters() if p.requires_grad)
     labels = {name: sum(len(run.points_xyz[name]) for run in training) for name in radii}
     print(f"classes (labels to train on): {', '.join(f'{name} ({count})' for name, count in labels.items())}")

@@ -21,12 +21,8 @@ class Validation:
 
     def table(self, title: str) -> str:
         """Return lines to print."""
-        lines = [
-            f"{title}: weighted F4 {self.weighted_f4:.3f} (thresholds chosen there: reads a little high)"
-        ]
-        lines += [
-            f"  {name:<22} threshold {self.thresholds[name]:.3f}   F4 {self.f4[name]:.3f}" for name in self.f4
-        ]
+        lines = [f"{title}: weighted F4 {self.weighted_f4:.3f} (thresholds chosen there: reads a little high)"]
+        lines += [f"  {name:<22} threshold {self.thresholds[name]:.3f}   F4 {self.f4[name]:.3f}" for name in self.f4]
         return "\n".join(lines)
 
 
@@ -38,9 +34,7 @@ def validate(
     device: torch.device,
 ) -> Validation:
     """Predict ``runs`` and choose every class's threshold on them."""
-    candidates = {
-        run.name: find_particles(run.tomogram, picker, radii, config, device, progress=False) for run in runs
-    }
+    candidates = {run.name: find_particles(run.tomogram, picker, radii, config, device, progress=False) for run in runs}
     thresholds, f4 = {}, {}
     for name, radius in radii.items():
         reference = {run.name: run.points_xyz[name] for run in runs}

@@ -36,11 +36,15 @@ class Scene:
     label: NDArray[np.int64]  # m
 
 
-def make_scene(config: MetricConfig, voxel_spacing: float, names: list[int | str], seed: int, device: torch.device) -> Scene:
+def make_scene(
+    config: MetricConfig, voxel_spacing: float, names: list[int | str], seed: int, device: torch.device
+) -> Scene:
     """Simulate one tomogram of the given classes (a number: procedural assembly; a path: density map)."""
     random = np.random.default_rng(seed)
     densities = {
-        str(name): load_density(Path(name), voxel_spacing) if isinstance(name, str) else random_assembly(name, voxel_spacing)
+        str(name): random_assembly(name, voxel_spacing)
+        if isinstance(name, int)
+        else load_density(Path(name), voxel_spacing)
         for name in names
     }
     low, high = config.snr

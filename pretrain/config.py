@@ -86,6 +86,8 @@ class PretrainConfig:
         if self.metric.margin * 2 >= self.crop:
             raise InputError(f"metric.margin: expected less than half of crop={self.crop}, found {self.metric.margin}")
         if any(size < self.crop for size in self.metric.scene):
-            raise InputError(f"metric.scene: expected at least crop={self.crop} along each axis, found {self.metric.scene}")
+            raise InputError(
+                f"metric.scene: expected at least crop={self.crop} along each axis, found {self.metric.scene}"
+            )
         if self.stage is StageName.masked and self.data.project is None:
             raise InputError("data.project: stage=masked learns from tomograms; give data.project=<copick.json>")

@@ -150,8 +150,8 @@ def check_same_run(settings: dict[str, Any], saved: dict[str, Any], out_dir: Pat
     for key in settings.keys() - free:
         if settings[key] != saved.get(key):
             raise InputError(
-                f"out_dir: '{out_dir}' holds a run with {key}={json.dumps(saved.get(key))}, now {json.dumps(settings[key])}; "
-                f"give another out_dir, or resume=false to begin again"
+                f"out_dir: '{out_dir}' holds a run with {key}={json.dumps(saved.get(key))}, "
+                f"now {json.dumps(settings[key])}; give another out_dir, or resume=false to begin again"
             )
 
 

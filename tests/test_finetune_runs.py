@@ -123,9 +123,7 @@ def test_particles_of_an_unseen_run_are_found_and_told_apart(project, searched):
     for name in CLASSES:
         assert result["classes"][name]["f4"] > 0.7
         assert result["classes"][name]["average_precision"] > 0.7
-    assert result["weighted_f4"] == pytest.approx(
-        np.mean([result["classes"][name]["f4"] for name in CLASSES])
-    )
+    assert result["weighted_f4"] == pytest.approx(np.mean([result["classes"][name]["f4"] for name in CLASSES]))
 
 
 def test_found_positions_are_good_to_a_voxel(project, searched):
@@ -173,9 +171,7 @@ def test_evaluate_says_so_when_training_runs_are_scored(project, searched, tmp_p
     words = ("data.runs=[a1]", "allow_training_runs=true", f"out_dir={tmp_path}")
     evaluate.run(evaluate_settings(project, searched, *words))
     assert "NOT A TEST" in capsys.readouterr().out
-    assert json.loads((tmp_path / "evaluation.json").read_text())["settings"]["runs_seen_in_training"] == [
-        "a1"
-    ]
+    assert json.loads((tmp_path / "evaluation.json").read_text())["settings"]["runs_seen_in_training"] == ["a1"]
 
 
 def test_resume_equals_uninterrupted(project, tmp_path, monkeypatch):
@@ -196,10 +192,7 @@ def test_resume_equals_uninterrupted(project, tmp_path, monkeypatch):
 
     whole, killed = (load_file(tmp_path / name / "finetune.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(whole[key], killed[key]) for key in whole)
-    steps = [
-        json.loads(line)["step"]
-        for line in (tmp_path / "killed" / "train_log.jsonl").read_text().splitlines()
-    ]
+    steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "train_log.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
 
 

@@ -58,9 +58,7 @@ def test_small_particles_keep_a_target_of_at_least_one_cell():
     assert target_sigmas([20.0, 150.0], 10.0, 0.3) == [1.0, pytest.approx(2.25)]
 
 
-@pytest.mark.parametrize(
-    "change", [{"flip": True}, {"quarter_turns": True}, {"flip": True, "quarter_turns": True}]
-)
+@pytest.mark.parametrize("change", [{"flip": True}, {"quarter_turns": True}, {"flip": True, "quarter_turns": True}])
 def test_flips_and_turns_move_volume_and_target_alike(change):
     size = (32, 40, 40)
     points = np.array([[10.0, 12.0, 28.0], [22.0, 30.0, 9.0]])

@@ -24,9 +24,7 @@ def test_a_clean_gap_puts_the_threshold_in_its_middle():
 def test_threshold_stays_away_from_the_score_where_recall_collapses():
     hits = Picks(line_of(8), np.linspace(0.70, 0.72, 8))
     false = Picks(line_of(8, 100.0), np.linspace(0.3, 0.69, 8))
-    both = Picks(
-        np.concatenate([hits.points_xyz, false.points_xyz]), np.concatenate([hits.scores, false.scores])
-    )
+    both = Picks(np.concatenate([hits.points_xyz, false.points_xyz]), np.concatenate([hits.scores, false.scores]))
     reference = {"a": line_of(8)}
     threshold = choose_threshold(reference, {"a": both}, RADIUS)
     assert f4_at(reference, {"a": both}, RADIUS, 0.695) > f4_at(reference, {"a": both}, RADIUS, threshold)

@@ -57,9 +57,7 @@ def test_measuring_reads_a_bounded_number_of_voxels():
         num_read = 0
 
         def read(self, region):
-            size = [
-                len(range(*part.indices(length))) for part, length in zip(region, self.shape, strict=True)
-            ]
+            size = [len(range(*part.indices(length))) for part, length in zip(region, self.shape, strict=True)]
             self.num_read += int(np.prod(size))
             return np.random.default_rng(self.num_read).normal(size=size).astype(np.float32)
 

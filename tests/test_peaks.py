@@ -6,9 +6,7 @@ from scipy.spatial.distance import cdist
 from tomoseek.peaks import find_peaks, suppress
 
 
-def blobs(
-    shape: tuple[int, int, int], centres: np.ndarray, heights: np.ndarray, sigma: float = 1.5
-) -> np.ndarray:
+def blobs(shape: tuple[int, int, int], centres: np.ndarray, heights: np.ndarray, sigma: float = 1.5) -> np.ndarray:
     grid = np.stack(np.meshgrid(*(np.arange(length) for length in shape), indexing="ij"), -1)
     volume = np.zeros(shape)
     for centre, height in zip(centres, heights, strict=True):

@@ -45,9 +45,7 @@ def test_points_and_scores_survive_the_round_trip_and_plain_copick_reads_them(ro
     write_picks(root, "TS_1", "ribosome", written, "tomoseek", "finetune")
     back = read_picks(root, "TS_1", "ribosome", "tomoseek", "finetune")
     assert np.array_equal(back.points_xyz, written.points_xyz) and np.array_equal(back.scores, written.scores)
-    plain = (
-        copick.from_file(str(tmp_path / "project" / "copick.json")).get_run("TS_1").get_picks("ribosome")[0]
-    )
+    plain = copick.from_file(str(tmp_path / "project" / "copick.json")).get_run("TS_1").get_picks("ribosome")[0]
     assert (plain.user_id, plain.session_id) == ("tomoseek", "finetune")
     assert [point.score for point in plain.points] == written.scores.tolist()
     assert np.array_equal(plain.numpy()[0], written.points_xyz)
@@ -75,9 +73,7 @@ def test_reading_joins_users_and_sessions_unless_told_which(root: Any):
     assert len(read_picks(root, "TS_1", "thyroglobulin")) == 0
 
 
-def test_real_challenge_picks_are_read_from_static_and_protected(
-    root: Any, shared_data: Path, tmp_path: Path
-):
+def test_real_challenge_picks_are_read_from_static_and_protected(root: Any, shared_data: Path, tmp_path: Path):
     folder = tmp_path / "project/static/ExperimentRuns/TS_1/Picks"
     folder.mkdir()
     source = shared_data / "picks/TS_5_4/ribosome.json"
@@ -86,9 +82,7 @@ def test_real_challenge_picks_are_read_from_static_and_protected(
     first = json.loads(source.read_text())["points"][0]["location"]
     assert np.allclose(picks.points_xyz[0], [first["x"], first["y"], first["z"]])
     assert (picks.scores == 1).all()  # the challenge's files hold no scores
-    with pytest.raises(
-        InputError, match=r"expected new picks, found curation_0_ribosome.json in the read-only data"
-    ):
+    with pytest.raises(InputError, match=r"expected new picks, found curation_0_ribosome.json in the read-only data"):
         write_picks(root, "TS_1", "ribosome", picks, "curation", "0")
 
 
@@ -103,9 +97,7 @@ def test_the_shift_in_a_points_transformation_moves_its_centre(root: Any):
 def test_unknown_runs_classes_and_names_copick_would_change_are_refused(root: Any):
     with pytest.raises(InputError, match=r"expected a run of the project, found 'TS_9': runs are TS_1"):
         read_picks(root, "TS_9", "ribosome")
-    with pytest.raises(
-        InputError, match=r"expected a class of the project, found 'nucleosome': its config has apo-f"
-    ):
+    with pytest.raises(InputError, match=r"expected a class of the project, found 'nucleosome': its config has apo-f"):
         write_picks(root, "TS_1", "nucleosome", some_picks(), "tomoseek", "fewshot")
     with pytest.raises(InputError, match=r"found 'my_user': use 'my-user'"):
         write_picks(root, "TS_1", "ribosome", some_picks(), "my_user", "fewshot")
@@ -187,9 +179,7 @@ def test_a_bad_csv_says_what_is_wrong(tmp_path: Path, text: str, message: str):
 
 
 def test_a_missing_csv_is_named(tmp_path: Path):
-    with pytest.raises(
-        FileNotFoundError, match=r"expected a CSV of points at .*none\.csv, found no such file"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"expected a CSV of points at .*none\.csv, found no such file"):
         read_points_csv(tmp_path / "none.csv")
 
 
@@ -219,6 +209,4 @@ def test_one_star_file_holds_one_class(tmp_path: Path):
     with pytest.raises(
         ValueError, match=r"expected picks of one class for one star file, found apo-ferritin, ribosome"
     ):
-        write_star(
-            tmp_path / "a.star", [("A", "ribosome", some_picks()), ("A", "apo-ferritin", some_picks())], []
-        )
+        write_star(tmp_path / "a.star", [("A", "ribosome", some_picks()), ("A", "apo-ferritin", some_picks())], [])

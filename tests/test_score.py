@@ -73,9 +73,7 @@ def test_counts_add_up_over_runs_before_f4_is_taken():
 
 
 def test_a_class_absent_from_a_run_makes_every_candidate_there_false():
-    scores = class_scores(
-        {"A": {}}, {"A": {"apo-ferritin": [[0, 0, 0], [FAR, 0, 0]]}}, {"apo-ferritin": 60.0}
-    )
+    scores = class_scores({"A": {}}, {"A": {"apo-ferritin": [[0, 0, 0], [FAR, 0, 0]]}}, {"apo-ferritin": 60.0})
     assert (scores["apo-ferritin"]["fp"], scores["apo-ferritin"]["f4"]) == (2, 0.0)
 
 
@@ -101,11 +99,7 @@ def scattered(seed: int, tied: bool) -> tuple[dict, dict, np.ndarray, np.ndarray
     generator = np.random.default_rng(seed)
     reference, candidates, labels, ranks = {}, {}, [], []
     for run in ("A", "B"):
-        grid = (
-            np.stack(np.meshgrid([0, 1000, 2000], [0, 1000, 2000], [0, 1000]), -1)
-            .reshape(-1, 3)
-            .astype(float)
-        )
+        grid = np.stack(np.meshgrid([0, 1000, 2000], [0, 1000, 2000], [0, 1000]), -1).reshape(-1, 3).astype(float)
         reference[run] = grid
         hits = grid + generator.uniform(-10, 10, grid.shape)
         points = np.concatenate([hits, generator.uniform(0, 2000, (25, 3)) + np.array([0, 0, 5000])])

@@ -88,9 +88,7 @@ def test_a_tile_must_be_a_multiple_of_eight_and_longer_than_the_overlap():
 
 
 def test_a_network_that_returns_nan_stops_with_the_place():
-    with pytest.raises(
-        RuntimeError, match=r"expected finite network output, found NaN or infinity in z cells 0-16"
-    ):
+    with pytest.raises(RuntimeError, match=r"expected finite network output, found NaN or infinity in z cells 0-16"):
         predict_tiled(
             tomogram_of((16, 16, 16)), lambda crops: crops * torch.nan, tile=(16, 16, 16), overlap=0,
             stride=1, num_channels=1, progress=False,

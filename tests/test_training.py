@@ -1,5 +1,6 @@
 """Schedule, moving average, saved state and prefetching."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def test_learning_rate_rises_to_its_peak_and_falls_to_its_floor() -> None:
     assert max(rates) == pytest.approx(1.0)
     assert rates.index(max(rates)) in (9, 10)
     assert rates[100] == pytest.approx(0.01)
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
     assert rates[55] == pytest.approx(0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi / 2)))
 
 

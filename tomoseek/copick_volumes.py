@@ -44,8 +44,7 @@ def choose_tomogram(run: Any, data: DataConfig) -> Any:
         nearest = min(present, key=lambda spacing: abs(spacing - asked))
         if abs(nearest - asked) > SPACING_TOLERANCE * nearest:
             raise InputError(
-                f"expected voxel spacing {asked:g} Å in run {run.name}, found {catalogue}: set "
-                "data.voxel_spacing"
+                f"expected voxel spacing {asked:g} Å in run {run.name}, found {catalogue}: set data.voxel_spacing"
             )
         present = {nearest: present[nearest]}
     holding = [spacing for spacing, types in present.items() if data.tomogram_type in types]
@@ -74,9 +73,7 @@ def locate_store(entry: Any) -> tuple[str, Any]:
     return str(getattr(store, "path", entry.tomo_type)), store
 
 
-def add_tomogram(
-    root: Any, run: str, tomogram_type: str, voxel_spacing: float, volume: NDArray[np.generic]
-) -> Path:
+def add_tomogram(root: Any, run: str, tomogram_type: str, voxel_spacing: float, volume: NDArray[np.generic]) -> Path:
     """Write a tomogram into a project as a multiscale OME-Zarr, replacing one of the same type.
 
     The volume is written under a hidden name and renamed when complete, so that no reader sees half of it.
@@ -109,19 +106,13 @@ def add_tomogram(
         raise InputError(f"expected a voxel spacing above 0 Å, found {voxel_spacing}: give the voxel spacing")
     values = np.asarray(volume)
     if values.ndim != 3:
-        raise InputError(
-            f"expected a volume of 3 axes (z y x), found shape {values.shape}: give one tomogram"
-        )
+        raise InputError(f"expected a volume of 3 axes (z y x), found shape {values.shape}: give one tomogram")
     if not np.issubdtype(values.dtype, np.integer) and values.dtype != np.float16:
         values = values.astype(np.float32, copy=False)
     if not np.isfinite(values.sum(dtype=np.float64)):
-        raise InputError(
-            f"expected finite values for {run}/{tomogram_type}, found NaN or infinity: replace them first"
-        )
+        raise InputError(f"expected finite values for {run}/{tomogram_type}, found NaN or infinity: replace them first")
     if local_path(root.config.static_root or root.config.overlay_root) is None:
-        raise InputError(
-            f"expected a project on a local disk, found {root.config.static_root}: add tomograms locally"
-        )
+        raise InputError(f"expected a project on a local disk, found {root.config.static_root}: add tomograms locally")
     parent = Path(root.root_static) / "ExperimentRuns" / run / f"VoxelSpacing{voxel_spacing:.3f}"
     parent.mkdir(parents=True, exist_ok=True)
     final = parent / f"{tomogram_type}.zarr"

@@ -133,9 +133,7 @@ def check_project(data: DataConfig) -> Iterator[Finding]:
         yield Finding(Level.fine, "no picks yet")
 
 
-def _check_run(
-    root: Any, data: DataConfig, totals: dict[tuple[str, str, str], list[int]]
-) -> Iterator[Finding]:
+def _check_run(root: Any, data: DataConfig, totals: dict[tuple[str, str, str], list[int]]) -> Iterator[Finding]:
     """Report one run; add its picks to ``totals``."""
     try:
         tomogram = find_tomograms(data)[0]
@@ -148,9 +146,7 @@ def _check_run(
         for spacing in entry.voxel_spacings
     )
     shape = " x ".join(str(length) for length in tomogram.shape)
-    yield Finding(
-        Level.fine, f"{tomogram.run}: {shape} voxels (z y x) at {tomogram.voxel_spacing:g} Å; has {types}"
-    )
+    yield Finding(Level.fine, f"{tomogram.run}: {shape} voxels (z y x) at {tomogram.voxel_spacing:g} Å; has {types}")
     yield from _check_contrast(tomogram)
     for object_name, user, session in list_picks(root, tomogram.run):
         what = f"{object_name} picks by {user}, session {session}, in {tomogram.run}"

@@ -1,6 +1,7 @@
 """The encoder: a convolutional pyramid, a transformer at stride 8, both fused at stride 4.
 
-Shapes: b samples, n pieces of one sample (1 when whole), t tokens, c channels, d transformer width, e embedding width, z y x voxels or cells.
+Shapes: b samples, n pieces of one sample (1 when whole), t tokens, c channels, d transformer width,
+e embedding width, z y x voxels or cells.
 """
 
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        c2, c4, c8 = config.conv_channels
+        _, c4, c8 = config.conv_channels
         fused = config.fused_channels
         self.pyramid = ConvPyramid(config.conv_channels, config.conv_depths)
         self.tokens = nn.Linear(c8, config.width)

@@ -44,9 +44,7 @@ def find_peaks(
     return refined[kept], values[kept]
 
 
-def suppress(
-    points: ArrayLike, scores: ArrayLike, radius: float, max_kept: int | None = None
-) -> NDArray[np.int64]:
+def suppress(points: ArrayLike, scores: ArrayLike, radius: float, max_kept: int | None = None) -> NDArray[np.int64]:
     """Keep the best-scored points such that no two lie within a radius of each other.
 
     Parameters
@@ -90,13 +88,9 @@ def _parabola_offsets(scores: NDArray[np.float32], cells: NDArray[np.int64]) -> 
         inner = (cells[:, axis] > 0) & (cells[:, axis] < length - 1)
         step = np.eye(3, dtype=np.int64)[axis]
         middle = cells[inner]
-        before, here, after = (
-            scores[tuple((middle + shift * step).T)].astype(np.float64) for shift in (-1, 0, 1)
-        )
+        before, here, after = (scores[tuple((middle + shift * step).T)].astype(np.float64) for shift in (-1, 0, 1))
         curvature = before - 2 * here + after
         with np.errstate(divide="ignore", invalid="ignore"):
             offset = 0.5 * (before - after) / curvature
-        offsets[inner, axis] = np.where(
-            np.isfinite(offset) & (curvature < 0), np.clip(offset, -0.5, 0.5), 0.0
-        )
+        offsets[inner, axis] = np.where(np.isfinite(offset) & (curvature < 0), np.clip(offset, -0.5, 0.5), 0.0)
     return offsets

@@ -46,9 +46,7 @@ class Picks:
                 "scores: give as many of both"
             )
         if not (np.isfinite(self.points_xyz).all() and np.isfinite(self.scores).all()):
-            raise InputError(
-                "expected finite coordinates and scores, found NaN or infinity: remove those picks"
-            )
+            raise InputError("expected finite coordinates and scores, found NaN or infinity: remove those picks")
 
     def __len__(self) -> int:
         return len(self.points_xyz)
@@ -86,9 +84,7 @@ def read_points_csv(
     try:
         table = pd.read_csv(path, comment="#", skipinitialspace=True)
     except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"expected a CSV with a header in {path}, found {error}: write columns run,x,y,z"
-        ) from error
+        raise InputError(f"expected a CSV with a header in {path}, found {error}: write columns run,x,y,z") from error
     columns = [str(column).strip() for column in table.columns]
     table.columns = pd.Index(columns)
     missing = [axis for axis in "xyz" if axis not in columns]
@@ -97,8 +93,7 @@ def read_points_csv(
         missing.insert(0, "run")
     if missing:
         raise InputError(
-            f"expected columns run, x, y, z (Å) in {path}, found {', '.join(columns)}: add "
-            f"{', '.join(missing)}"
+            f"expected columns run, x, y, z (Å) in {path}, found {', '.join(columns)}: add {', '.join(missing)}"
         )
     object_column = next((name for name in OBJECT_COLUMNS if name in columns), None)
     if object_name is not None and object_column is not None:

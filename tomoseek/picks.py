@@ -74,9 +74,7 @@ def read_picks(
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"expected copick picks in {source}, found {reason}: repair the file") from error
         if content.unit != "angstrom":
-            raise InputError(
-                f"expected picks in Å in {source}, found unit '{content.unit}': convert them to angstrom"
-            )
+            raise InputError(f"expected picks in Å in {source}, found unit '{content.unit}': convert them to angstrom")
         for point in content.points or []:
             shift = point.transformation[:3, 3]
             points.append(np.array([point.location.x, point.location.y, point.location.z]) + shift)
@@ -84,9 +82,7 @@ def read_picks(
     return Picks(np.array(points), np.array(scores))
 
 
-def write_picks(
-    root: Any, run_name: str, object_name: str, picks: Picks, user_id: str, session_id: str
-) -> None:
+def write_picks(root: Any, run_name: str, object_name: str, picks: Picks, user_id: str, session_id: str) -> None:
     """Write picks as copick picks with scores, replacing those of the same class, user and session.
 
     Raises
@@ -131,9 +127,7 @@ def list_picks(root: Any, run_name: str) -> list[tuple[str, str, str]]:
     return sorted((entry.pickable_object_name, entry.user_id, entry.session_id) for entry in run.picks)
 
 
-def check_inside(
-    points_xyz: NDArray[np.float64], shape: tuple[int, ...], voxel_spacing: float, what: str
-) -> None:
+def check_inside(points_xyz: NDArray[np.float64], shape: tuple[int, ...], voxel_spacing: float, what: str) -> None:
     """Refuse points outside a volume: every accepted point rounds to one of its voxels.
 
     Parameters
@@ -184,6 +178,5 @@ def _check_object(root: Any, object_name: str) -> None:
     names = [known.name for known in root.pickable_objects]
     if object_name not in names:
         raise InputError(
-            f"expected a class of the project, found '{object_name}': its config has "
-            f"{', '.join(names) or 'none'}"
+            f"expected a class of the project, found '{object_name}': its config has {', '.join(names) or 'none'}"
         )

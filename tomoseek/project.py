@@ -64,9 +64,7 @@ def open_project(path: str | Path | None) -> Any:
         return copick.from_string(json.dumps(config))
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise InputError(
-            f"expected a copick config in {config_path}, found one copick refuses: {reason}"
-        ) from error
+        raise InputError(f"expected a copick config in {config_path}, found one copick refuses: {reason}") from error
 
 
 def create_project(folder: str | Path, objects: Iterable[Complex], name: str = "tomoseek") -> Any:
@@ -172,8 +170,7 @@ def find_config(path: str | Path | None) -> Path:
     if config_path.is_dir():
         if not (config_path / CONFIG_NAME).is_file():
             raise InputError(
-                f"expected {CONFIG_NAME} in the folder {config_path}, found none: give the copick config "
-                "file itself"
+                f"expected {CONFIG_NAME} in the folder {config_path}, found none: give the copick config file itself"
             )
         config_path = config_path / CONFIG_NAME
     if not config_path.is_file():
@@ -186,9 +183,7 @@ def read_config(config_path: Path) -> dict[str, Any]:
     try:
         config = json.loads(config_path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"expected JSON in the copick config {config_path}, found {error}: repair the file"
-        ) from error
+        raise InputError(f"expected JSON in the copick config {config_path}, found {error}: repair the file") from error
     if not isinstance(config, dict) or "pickable_objects" not in config:
         raise InputError(
             f"expected a copick config with 'pickable_objects' in {config_path}, found another kind of "
@@ -211,8 +206,7 @@ def check_name(name: str, what: str) -> None:
         accepted = "x"
     if accepted != name:
         raise InputError(
-            f"expected a {what} without spaces, underscores or any of <>:\"/\\|?*, found '{name}': use "
-            f"'{accepted}'"
+            f"expected a {what} without spaces, underscores or any of <>:\"/\\|?*, found '{name}': use '{accepted}'"
         )
 
 

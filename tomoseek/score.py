@@ -133,9 +133,7 @@ def class_scores(
     return scores
 
 
-def weighted_f4(
-    scores: Mapping[str, Mapping[str, float]], weights: Mapping[str, float] | None = None
-) -> float:
+def weighted_f4(scores: Mapping[str, Mapping[str, float]], weights: Mapping[str, float] | None = None) -> float:
     """Mean F-beta of `class_scores`, weighted as the challenge does.
 
     Parameters

@@ -182,9 +182,7 @@ def iterate_slabs(
         total = axis_z.total[first:last, None, None] * total_yx  # (z, y, x)
         slab = np.divide(summed[:, :num_final, : num_cells[1], : num_cells[2]], total, dtype=np.float32)
         if not np.isfinite(slab.sum(dtype=np.float64)):
-            raise RuntimeError(
-                f"expected finite network output, found NaN or infinity in z cells {first}-{last}"
-            )
+            raise RuntimeError(f"expected finite network output, found NaN or infinity in z cells {first}-{last}")
         yield first, slab
         summed[:, : summed.shape[1] - num_final] = summed[:, num_final:].copy()
         summed[:, summed.shape[1] - num_final :] = 0

@@ -56,9 +56,7 @@ class Tomogram:
         source: str,
     ) -> None:
         if len(array.shape) != 3 or min(array.shape) < 1:
-            raise InputError(
-                f"expected a volume of 3 axes (z y x) in {source}, found shape {tuple(array.shape)}"
-            )
+            raise InputError(f"expected a volume of 3 axes (z y x) in {source}, found shape {tuple(array.shape)}")
         self.run = run
         self.tomogram_type = tomogram_type
         self.voxel_spacing = float(voxel_spacing)
@@ -102,9 +100,7 @@ class Tomogram:
         try:
             values = self._array[region if region is not None else (slice(None),) * 3]
         except (RuntimeError, OSError) as error:
-            raise InputError(
-                f"expected readable voxels in {self}, found {error}: the file is damaged"
-            ) from error
+            raise InputError(f"expected readable voxels in {self}, found {error}: the file is damaged") from error
         return np.array(values, dtype=np.float32)  # (z, y, x)
 
     def crop(self, start_zyx: Iterable[int], size_zyx: Iterable[int]) -> FloatVolume:
@@ -155,19 +151,13 @@ def find_tomograms(data: DataConfig) -> list[Tomogram]:
     root = open_project(data.project)
     runs = {run.name: run for run in root.runs}
     if not runs:
-        raise InputError(
-            f"expected runs in {data.project}, found none: check its static_root and overlay_root"
-        )
+        raise InputError(f"expected runs in {data.project}, found none: check its static_root and overlay_root")
     names = sorted(runs) if data.runs is None else list(dict.fromkeys(data.runs))
     if not names:
-        raise InputError(
-            "expected at least one run in data.runs, found an empty list: leave it out to use all runs"
-        )
+        raise InputError("expected at least one run in data.runs, found an empty list: leave it out to use all runs")
     unknown = [name for name in names if name not in runs]
     if unknown:
-        raise InputError(
-            f"expected runs among {listed(runs)}, found {listed(unknown)} in data.runs: check the names"
-        )
+        raise InputError(f"expected runs among {listed(runs)}, found {listed(unknown)} in data.runs: check the names")
     return [_open_copick(runs[name], data) for name in names]
 
 
@@ -203,9 +193,7 @@ def open_zarr(
     array, stored = open_level(str(path), str(path))
     spacing = voxel_spacing or stored
     if not spacing:
-        raise InputError(
-            f"expected a voxel spacing in the metadata of {path}, found none: give voxel_spacing in Å"
-        )
+        raise InputError(f"expected a voxel spacing in the metadata of {path}, found none: give voxel_spacing in Å")
     return Tomogram(
         run=run or path.stem, tomogram_type=path.stem, voxel_spacing=spacing, array=array, polarity=polarity,
         source=str(path),
@@ -242,9 +230,7 @@ def open_mrc(
     array, stored = map_mrc(path)
     spacing = voxel_spacing or stored
     if not spacing:
-        raise InputError(
-            f"expected a voxel spacing in the header of {path}, found 0: give voxel_spacing in Å"
-        )
+        raise InputError(f"expected a voxel spacing in the header of {path}, found 0: give voxel_spacing in Å")
     return Tomogram(
         run=run or path.stem, tomogram_type=path.stem, voxel_spacing=spacing, array=array, polarity=polarity,
         source=str(path),

@@ -39,8 +39,7 @@ def map_mrc(path: Path) -> tuple[NDArray[np.generic], float]:
     found = path.stat().st_size
     if found < _HEADER_BYTES:
         raise InputError(
-            f"expected an MRC header of {_HEADER_BYTES} bytes in {path}, found {found} bytes: copy the file "
-            "again"
+            f"expected an MRC header of {_HEADER_BYTES} bytes in {path}, found {found} bytes: copy the file again"
         )
     try:
         # Permissive, for old programs write odd headers; what matters of it is checked below.
@@ -51,20 +50,14 @@ def map_mrc(path: Path) -> tuple[NDArray[np.generic], float]:
             header = opened.header.copy()
             sides = opened.voxel_size.copy()
     except (ValueError, OSError) as error:
-        raise InputError(
-            f"expected an MRC file in {path}, found {error}: decompress or convert it first"
-        ) from error
+        raise InputError(f"expected an MRC file in {path}, found {error}: decompress or convert it first") from error
     mode = int(header.mode)
     if mode not in _MODES:
-        raise InputError(
-            f"expected an MRC mode among {sorted(_MODES)} in {path}, found {mode}: convert it to float32"
-        )
+        raise InputError(f"expected an MRC mode among {sorted(_MODES)} in {path}, found {mode}: convert it to float32")
     dtype = np.dtype(_MODES[mode]).newbyteorder(header.mode.dtype.byteorder)
     shape = (int(header.nz), int(header.ny), int(header.nx))
     if min(shape) < 1:
-        raise InputError(
-            f"expected a volume in {path}, found {shape} sections, rows and columns: copy the file again"
-        )
+        raise InputError(f"expected a volume in {path}, found {shape} sections, rows and columns: copy the file again")
     offset = _HEADER_BYTES + int(header.nsymbt)
     expected = offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if found < expected:
@@ -104,9 +97,7 @@ def map_tiff(path: Path) -> NDArray[np.generic]:
         except ValueError:
             volume = tifffile.imread(path)
     except (tifffile.TiffFileError, ValueError, OSError) as error:
-        raise InputError(
-            f"expected a TIFF volume in {path}, found {error}: copy or convert the file again"
-        ) from error
+        raise InputError(f"expected a TIFF volume in {path}, found {error}: copy or convert the file again") from error
     if volume.ndim != 3:
         raise InputError(f"expected a TIFF volume of 3 axes (z y x) in {path}, found shape {volume.shape}")
     return np.asanyarray(volume)
@@ -123,9 +114,7 @@ def open_level(store: Any, source: str) -> tuple[Any, float | None]:
             level = opened.attrs["multiscales"][0]["datasets"][0]["path"]
         array = _squeezed(opened[level])
     except (ValueError, KeyError, IndexError, OSError) as error:
-        raise InputError(
-            f"expected an OME-Zarr in {source}, found {error!r}: write the tomogram again"
-        ) from error
+        raise InputError(f"expected an OME-Zarr in {source}, found {error!r}: write the tomogram again") from error
     try:
         return array, float(get_voxel_size_from_zarr(opened))
     except (KeyError, IndexError, ValueError, TypeError):
@@ -147,9 +136,7 @@ def write_ome_zarr(folder: Path, volume: NDArray[np.generic], voxel_spacing: flo
             dimension_separator="/",
         )
         scale = [voxel_spacing * 2**index] * 3
-        datasets.append(
-            {"path": str(index), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
-        )
+        datasets.append({"path": str(index), "coordinateTransformations": [{"type": "scale", "scale": scale}]})
     axes = [{"name": axis, "type": "space", "unit": "angstrom"} for axis in "zyx"]
     group.attrs["multiscales"] = [{"version": "0.4", "name": name, "axes": axes, "datasets": datasets}]
 
