@@ -61,7 +61,9 @@ def run(config: PretrainConfig) -> None:
 
     torch.manual_seed(config.seed)
     encoder = load_encoder(config.encoder) if config.encoder else Encoder(config.model)
-    config.model = encoder.config
+    if encoder.config != config.model:
+        accelerator.print(f"model: its sizes are those of {config.encoder}; model=... has no effect beside encoder=...")
+        config.model = encoder.config
     model, batches = build_stage(config, encoder, accelerator)
     ema = Ema(encoder.to(accelerator.device), config.ema_decay)
     optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.learning_rate)
@@ -100,6 +102,8 @@ def run(config: PretrainConfig) -> None:
                 group["lr"] = rate
             with accelerator.autocast():
                 losses = trained({key: value.to(accelerator.device) for key, value in batch.items()})
+            if not math.isfinite(losses["loss"].item()):
+                raise RuntimeError(f"the loss is not finite at step {step}; try a lower learning_rate")
             accelerator.backward(losses["loss"])
             accelerator.clip_grad_norm_(trained.parameters(), config.clip_norm)
             optimizer.step()
@@ -107,8 +111,6 @@ def run(config: PretrainConfig) -> None:
             ema.update(encoder)
             if step % config.log_every == 0 or step == config.num_steps - 1:
                 last = {key: float(accelerator.reduce(value.detach(), "mean")) for key, value in losses.items()}
-                if not math.isfinite(last["loss"]):
-                    raise RuntimeError(f"the loss is not finite at step {step}; try a lower learning_rate")
                 bar.set_postfix_str(" ".join(f"{key} {value:.3f}" for key, value in last.items()), refresh=False)
                 if accelerator.is_main_process:
                     log_jsonl(log_path, {"step": step, **last, "learning_rate": rate})

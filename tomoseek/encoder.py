@@ -25,7 +25,7 @@ class EncoderConfig:
     depth: int = 6
     num_heads: int = 4
     num_registers: int = 4
-    fused_channels: int = 128
+    fused_channels: int = 96
     embedding_dim: int = 96
     voxel_spacing: float = 10.0
 
