@@ -39,6 +39,7 @@ class TrainConfig:
     augment: AugmentConfig
     sigma_factor: float
     positive_weight: float
+    confusion_weight: float
     num_steps: int
     batch_size: int
     max_minutes: float | None

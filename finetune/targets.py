@@ -70,7 +70,17 @@ def draw_heatmaps(
     return heatmaps
 
 
-def heatmap_loss(logits: Tensor, target: Tensor, known: Tensor, positive_weight: float) -> Tensor:
+def other_classes(target: Tensor) -> Tensor:
+    """Return, for each class of ``(b, c, z, y, x)``, the largest target of the other classes."""
+    if target.shape[1] == 1:
+        return torch.zeros_like(target)
+    first, second = target.topk(2, dim=1).values.unbind(1)  # (b, z, y, x)
+    return torch.where(target == first[:, None], second[:, None], first[:, None])
+
+
+def heatmap_loss(
+    logits: Tensor, target: Tensor, known: Tensor, positive_weight: float, confusion_weight: float
+) -> Tensor:
     """Weighted binary cross-entropy above its least value: 0 where the logits say exactly the target.
 
     A cell's weight grows with its target, so a certain network still converges to the Gaussian itself (the
@@ -85,8 +95,12 @@ def heatmap_loss(logits: Tensor, target: Tensor, known: Tensor, positive_weight:
         ``(b, c)``, 0 where a crop says nothing about a class.
     positive_weight
         Weight of a cell with target 1.
+    confusion_weight
+        Weight, for every other class, of the centre of a particle. Particles fill a thousandth of the ice: at the
+        weight of ice, taking one class for another would cost next to nothing.
     """
-    weight = (1 + (positive_weight - 1) * target) * known[:, :, None, None, None]  # (b, c, z, y, x)
+    weight = 1 + (positive_weight - 1) * target + (confusion_weight - 1) * other_classes(target)
+    weight = weight * known[:, :, None, None, None]  # (b, c, z, y, x)
     error = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
     least = -torch.xlogy(target, target) - torch.xlogy(1 - target, 1 - target)
     error = (error - least) * weight  # (b, c, z, y, x)

@@ -98,7 +98,7 @@ def run(config: TrainConfig) -> None:
             with autocast(device):
                 logits = picker(batch.volume.to(device))  # (b, c, z/2, y/2, x/2)
             target, known = batch.target.to(device), batch.known.to(device)
-            loss = heatmap_loss(logits, target, known, config.positive_weight)
+            loss = heatmap_loss(logits, target, known, config.positive_weight, config.confusion_weight)
             value = loss.item()
             if not math.isfinite(value):
                 raise FloatingPointError(
