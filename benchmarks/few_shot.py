@@ -4,9 +4,9 @@
         'complexes=[apo-ferritin,beta-amylase,beta-galactosidase,ribosome,thyroglobulin,virus-like-particle,proteasome]'
     python -m benchmarks.few_shot --project val/copick.json --encoder demo/pretrain_metric random-small
 
-The metric stage knows random assemblies only; the demo's masked stage has met the six challenge complexes, unlabeled, and
-the proteasome never. Examples are drawn from the first run, by seed; the others are searched. Prints a Markdown
-table: rows complexes, mean over seeds.
+The metric stage knows random assemblies only; the masked stage of the demo has met the six challenge complexes,
+unlabeled, and never the proteasome. Examples are drawn from the first run, by seed; the others are searched.
+Prints a Markdown table: rows complexes, mean over seeds.
 """
 
 import argparse

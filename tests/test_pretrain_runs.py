@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_resumed_run_equals_an_uninterrupted_one(stage: str, project: Path, tmp_
         [sys.executable, "-m", "pretrain", *TINY, *words, f"out_dir={out}", "num_steps=6"], stderr=subprocess.DEVNULL
     )
     while not (out / "state.safetensors").exists() and killed.poll() is None:
-        pass
+        time.sleep(0.05)
     killed.kill()
     killed.wait()
     again = pretrain(*words, f"out_dir={out}", "num_steps=6")

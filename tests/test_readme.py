@@ -51,6 +51,10 @@ def check_command(line: str) -> None:
         program, rest = "tomoseek", words[1:]
     else:
         program, rest = words[words.index("-m") + 1], words[words.index("-m") + 2 :]
+    if program.startswith("benchmarks."):
+        script = (ROOT / f"{program.replace('.', '/')}.py").read_text()
+        assert [word for word in rest if word.startswith("--") and f'"{word}"' not in script] == [], line
+        return
     if program == "pretrain":
         name, schema = "pretrain", PretrainConfig
     else:
