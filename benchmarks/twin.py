@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--encoder", required=True, help="folder that pretrain wrote, or random-small")
     parser.add_argument("--out-dir", type=Path, required=True)
     parser.add_argument("--num-runs", type=int, default=8, help="tomograms to learn from (default 8)")
-    parser.add_argument("--num-steps", type=int, default=800, help="steps of training (default 800)")
+    parser.add_argument("--num-steps", type=int, default=450, help="steps of training (default 450)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     out: Path = arguments.out_dir

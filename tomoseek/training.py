@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import os
+import queue
 import resource
 import sys
 import threading
@@ -189,8 +190,6 @@ class Stopwatch:
 @contextmanager
 def ahead(iterator: Iterator[Item], num_items: int = 2) -> Iterator[Iterator[Item]]:
     """Draw from ``iterator`` in a thread, at most ``num_items`` before they are asked for."""
-    import queue
-
     ready: queue.Queue[Any] = queue.Queue(num_items)
     stop = threading.Event()
     end = object()
