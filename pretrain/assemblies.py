@@ -53,7 +53,7 @@ def make_scene(
         {name: density.to(device) for name, density in densities.items()},
         dict.fromkeys(densities, config.particles_per_class),
         SceneConfig(shape=config.scene, voxel_spacing=voxel_spacing, small_proteins=[0, config.small_proteins]),
-        MicroscopeConfig(snr=[snr, snr]),
+        MicroscopeConfig(snr=[snr, snr], defocus_um=config.defocus_um),
         seed=seed,
         device=device,
     )

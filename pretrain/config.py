@@ -43,6 +43,7 @@ class MetricConfig:
     pool: int
     refresh_every: int
     snr: list[float]
+    defocus_um: list[float]
     temperature: float
     particle_weight: float
     jitter: float

@@ -23,7 +23,7 @@ class EncoderConfig:
     conv_depths: list[int] = field(default_factory=lambda: [1, 1, 1])
     width: int = 192
     depth: int = 6
-    num_heads: int = 4
+    num_heads: int = 2
     num_registers: int = 4
     fused_channels: int = 96
     embedding_dim: int = 96
