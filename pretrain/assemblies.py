@@ -17,7 +17,14 @@ from pretrain.config import MetricConfig, PretrainConfig
 from tomoseek.config import Polarity
 from tomoseek.geometry import points_to_indices
 from tomoseek.normalise import measure_values
-from tomoseek.simulate import MicroscopeConfig, SceneConfig, load_density, random_assembly, simulate_tomogram
+from tomoseek.simulate import (
+    MicroscopeConfig,
+    SceneConfig,
+    SimulatedTomogram,
+    load_density,
+    random_assembly,
+    simulate_tomogram,
+)
 
 BACKGROUND, PADDING = -1, -2
 OFF_CENTRE_VOXELS = (4.0, 8.0)
@@ -57,18 +64,22 @@ def make_scene(
         seed=seed,
         device=device,
     )
+    return scene_of(tomogram, [str(name) for name in names], voxel_spacing)
+
+
+def scene_of(tomogram: SimulatedTomogram, names: list[str], voxel_spacing: float) -> Scene:
+    """Keep what crops are cut from; particles of ``names[k]`` get label k."""
     halves = torch.stack([tomogram.even, tomogram.odd]).neg().cpu().numpy()  # 2 z y x, protein positive
     half = measure_values(halves[0, ::2, ::2, ::2], Polarity.bright)
     full = measure_values(halves[:, ::2, ::2, ::2].mean(0), Polarity.bright)
-    points = {name: points_to_indices(xyz, voxel_spacing) for name, xyz in tomogram.points.items()}
-    label = [np.full(len(points[str(name)]), k) for k, name in enumerate(names)]
+    points = [points_to_indices(tomogram.points[name], voxel_spacing) for name in names]
     return Scene(
         halves=halves.astype(np.float16),
         centre=full.centre,
         signal_variance=max(2 * full.scale**2 - half.scale**2, 0.0),
         noise_variance=2 * (half.scale**2 - full.scale**2),
-        points_zyx=np.concatenate([points[str(name)] for name in names]).astype(np.float32),
-        label=np.concatenate(label),
+        points_zyx=np.concatenate(points).astype(np.float32),
+        label=np.repeat(np.arange(len(names)), [len(found) for found in points]),
     )
 
 

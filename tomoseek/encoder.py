@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tomoseek.pyramid import ConvPyramid, SampleGroupNorm
+from tomoseek.pyramid import ConvPyramid, LinearPatches, SampleGroupNorm
 from tomoseek.transformer import Transformer, token_grid
 
 
@@ -19,6 +19,7 @@ from tomoseek.transformer import Transformer, token_grid
 class EncoderConfig:
     """Sizes of an encoder (``configs/model``); the defaults are the *small* model."""
 
+    tokenizer: str = "pyramid"
     conv_channels: list[int] = field(default_factory=lambda: [16, 48, 96])
     conv_depths: list[int] = field(default_factory=lambda: [1, 1, 1])
     width: int = 192
@@ -30,6 +31,8 @@ class EncoderConfig:
     voxel_spacing: float = 10.0
 
     def __post_init__(self) -> None:
+        if self.tokenizer not in ("pyramid", "patches"):
+            raise ValueError(f"model.tokenizer: expected pyramid or patches, found '{self.tokenizer}'")
         if len(self.conv_channels) != 3 or len(self.conv_depths) != 3:
             raise ValueError("model: expected three conv_channels and three conv_depths (stride 2, 4, 8)")
         if self.depth and self.width % (6 * self.num_heads):
@@ -60,7 +63,11 @@ class Encoder(nn.Module):
         self.config = config
         _, c4, c8 = config.conv_channels
         fused = config.fused_channels
-        self.pyramid = ConvPyramid(config.conv_channels, config.conv_depths)
+        self.pyramid: nn.Module = (
+            ConvPyramid(config.conv_channels, config.conv_depths)
+            if config.tokenizer == "pyramid"
+            else LinearPatches(config.conv_channels)
+        )
         self.tokens = nn.Linear(c8, config.width)
         self.transformer = Transformer(config.width, config.depth, config.num_heads, config.num_registers)
         self.lift8 = nn.Conv3d(config.width, fused, 1)

@@ -107,3 +107,20 @@ class ConvPyramid(nn.Module):
                 x = block(x, num_samples)
             maps.append(x)
         return maps
+
+
+class LinearPatches(nn.Module):
+    """Maps at stride 2, 4 and 8 as linear projections of cubes of 2, 4 and 8 voxels, as plain ViTs have them.
+
+    The control that shows what the convolutions of `ConvPyramid` are worth; same maps, no context.
+    """
+
+    def __init__(self, channels: list[int]) -> None:
+        super().__init__()
+        self.patches = nn.ModuleList(
+            nn.Conv3d(1, count, edge, stride=edge) for count, edge in zip(channels, (2, 4, 8), strict=True)
+        )
+
+    def forward(self, volume: Tensor, num_samples: int) -> list[Tensor]:
+        """Map ``(b*n, 1, z, y, x)`` to three maps ``(b*n, c, z/s, y/s, x/s)``, s = 2, 4, 8."""
+        return [patch(volume) for patch in self.patches]
