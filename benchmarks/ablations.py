@@ -27,7 +27,7 @@ from tomoseek.training import atomic_write_json, progress
 
 NUM_UNLABELED = 8
 UNLABELED_SEED = 2**42
-NOISE2NOISE = "masked.half_types=[wbp-even,wbp-odd]"
+NOISE2NOISE = "half_types=[wbp-even,wbp-odd]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,17 +14,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pretrain.config import MetricConfig, PretrainConfig
+from pretrain.crops import find_sources
+from pretrain.implant import implant
 from tomoseek.config import Polarity
+from tomoseek.errors import InputError
 from tomoseek.geometry import points_to_indices
 from tomoseek.normalise import measure_values
 from tomoseek.simulate import (
     MicroscopeConfig,
     SceneConfig,
-    SimulatedTomogram,
     load_density,
     random_assembly,
     simulate_tomogram,
 )
+from tomoseek.tomograms import Tomogram
 
 BACKGROUND, PADDING = -1, -2
 OFF_CENTRE_VOXELS = (4.0, 8.0)
@@ -44,9 +47,17 @@ class Scene:
 
 
 def make_scene(
-    config: MetricConfig, voxel_spacing: float, names: list[int | str], seed: int, device: torch.device
+    config: MetricConfig,
+    voxel_spacing: float,
+    names: list[int | str],
+    seed: int,
+    device: torch.device,
+    source: tuple[Tomogram, ...] | None = None,
 ) -> Scene:
-    """Simulate one tomogram of the given classes (a number: procedural assembly; a path: density map)."""
+    """Simulate one tomogram of the given classes (a number: procedural assembly; a path: density map).
+
+    With a ``source`` the particles are set into a piece of that tomogram instead.
+    """
     random = np.random.default_rng(seed)
     densities = {
         str(name): random_assembly(name, voxel_spacing)
@@ -54,32 +65,37 @@ def make_scene(
         else load_density(Path(name), voxel_spacing)
         for name in names
     }
-    low, high = config.snr
-    snr = float(np.exp(random.uniform(np.log(low), np.log(high))))
+    densities = {name: density.to(device) for name, density in densities.items()}
+    counts = dict.fromkeys(densities, config.particles_per_class)
+    low, high = np.log(config.implant_contrast if source else config.snr)
+    strength = float(np.exp(random.uniform(low, high)))
+    if source:
+        optics = MicroscopeConfig(defocus_um=config.defocus_um)
+        halves, points = implant(source, densities, counts, config.scene, optics, strength, seed, device)
+        return scene_of(halves, [points[name] for name in densities], voxel_spacing)
     tomogram = simulate_tomogram(
-        {name: density.to(device) for name, density in densities.items()},
-        dict.fromkeys(densities, config.particles_per_class),
+        densities,
+        counts,
         SceneConfig(shape=config.scene, voxel_spacing=voxel_spacing, small_proteins=[0, config.small_proteins]),
-        MicroscopeConfig(snr=[snr, snr], defocus_um=config.defocus_um),
+        MicroscopeConfig(snr=[strength, strength], defocus_um=config.defocus_um),
         seed=seed,
         device=device,
     )
-    return scene_of(tomogram, [str(name) for name in names], voxel_spacing)
-
-
-def scene_of(tomogram: SimulatedTomogram, names: list[str], voxel_spacing: float) -> Scene:
-    """Keep what crops are cut from; particles of ``names[k]`` get label k."""
     halves = torch.stack([tomogram.even, tomogram.odd]).neg().cpu().numpy()  # 2 z y x, protein positive
+    return scene_of(halves, [tomogram.points[name] for name in densities], voxel_spacing)
+
+
+def scene_of(halves: NDArray[np.float32], points_xyz: list[NDArray[np.float64]], voxel_spacing: float) -> Scene:
+    """Keep what crops are cut from: ``(2, z, y, x)`` halves, protein positive; particles of class k in list k."""
     half = measure_values(halves[0, ::2, ::2, ::2], Polarity.bright)
     full = measure_values(halves[:, ::2, ::2, ::2].mean(0), Polarity.bright)
-    points = [points_to_indices(tomogram.points[name], voxel_spacing) for name in names]
     return Scene(
         halves=halves.astype(np.float16),
         centre=full.centre,
         signal_variance=max(2 * full.scale**2 - half.scale**2, 0.0),
         noise_variance=2 * (half.scale**2 - full.scale**2),
-        points_zyx=np.concatenate(points).astype(np.float32),
-        label=np.repeat(np.arange(len(names)), [len(found) for found in points]),
+        points_zyx=np.concatenate([points_to_indices(xyz, voxel_spacing) for xyz in points_xyz]).astype(np.float32),
+        label=np.repeat(np.arange(len(points_xyz)), [len(xyz) for xyz in points_xyz]),
     )
 
 
@@ -90,6 +106,8 @@ class AssemblyCrops:
         self.config = config
         self.rank = rank
         self.device = device
+        self.sources = find_sources(config) if config.data.project else []
+        self.voxel_spacing = common_spacing(self.sources) if self.sources else config.model.voxel_spacing
         self._pool: OrderedDict[int, tuple[Scene, Scene]] = OrderedDict()
 
     def pair(self, number: int) -> tuple[Scene, Scene]:
@@ -106,13 +124,22 @@ class AssemblyCrops:
             else:
                 known += list(range(metric.num_classes))
                 names = [known[k] for k in random.permutation(len(known))[: metric.classes_per_scene]]
-            spacing = self.config.model.voxel_spacing
             seeds = [int(v) for v in random.integers(2**40, size=2)]
-            first, second = (make_scene(metric, spacing, names, s, self.device) for s in seeds)
+            sources = [self._draw_source(random) for _ in seeds]
+            first, second = (
+                make_scene(metric, self.voxel_spacing, names, s, self.device, source)
+                for s, source in zip(seeds, sources, strict=True)
+            )
             self._pool[number] = first, second
             while len(self._pool) > metric.pool:
                 self._pool.popitem(last=False)
         return self._pool[number]
+
+    def _draw_source(self, random: np.random.Generator) -> tuple[Tomogram, ...] | None:
+        """Choose the tomogram that a scene's particles are set into; None: the scene is simulated."""
+        if not self.sources or random.random() >= self.config.metric.implant_share:
+            return None
+        return self.sources[int(random.integers(len(self.sources)))]
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Draw the batch of a step: ``input`` ``(b, z, y, x)``, ``points`` ``(b, m, 3)``, ``label`` ``(b, m)``."""
@@ -130,6 +157,23 @@ class AssemblyCrops:
         return {
             "input": torch.from_numpy(volumes), "points": torch.from_numpy(points), "label": torch.from_numpy(labels),
         }  # fmt: skip
+
+
+def common_spacing(sources: list[tuple[Tomogram, ...]]) -> float:
+    """Return the voxel spacing that all tomograms share.
+
+    Raises
+    ------
+    InputError
+        If they differ by more than 1 %.
+    """
+    spacings = [source[0].voxel_spacing for source in sources]
+    if max(spacings) > 1.01 * min(spacings):
+        raise InputError(
+            f"data.project: expected tomograms of one voxel spacing, found {min(spacings):g} to {max(spacings):g} Å; "
+            "choose runs of one spacing with data.runs or data.voxel_spacing"
+        )
+    return spacings[0]
 
 
 def draw_crop(

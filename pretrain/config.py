@@ -19,7 +19,6 @@ class StageName(Enum):
 class MaskedConfig:
     """Masked autoencoding of unlabeled tomograms."""
 
-    half_types: list[str] | None
     mask_ratio: float
     piece: int
     target_sigma: float
@@ -44,6 +43,8 @@ class MetricConfig:
     refresh_every: int
     snr: list[float]
     defocus_um: list[float]
+    implant_share: float
+    implant_contrast: list[float]
     temperature: float
     particle_weight: float
     jitter: float
@@ -57,6 +58,7 @@ class PretrainConfig:
 
     stage: StageName
     data: DataConfig
+    half_types: list[str] | None
     model: EncoderConfig
     encoder: str | None
     out_dir: str
@@ -90,5 +92,7 @@ class PretrainConfig:
             raise InputError(
                 f"metric.scene: expected at least crop={self.crop} along each axis, found {self.metric.scene}"
             )
+        if not 0 < self.metric.implant_share <= 1:
+            raise InputError(f"metric.implant_share: expected a share above 0, found {self.metric.implant_share}")
         if self.stage is StageName.masked and self.data.project is None:
             raise InputError("data.project: stage=masked learns from tomograms; give data.project=<copick.json>")

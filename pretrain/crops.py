@@ -11,6 +11,13 @@ from pretrain.masked import choose_visible
 from tomoseek.tomograms import Tomogram, find_tomograms
 
 
+def find_sources(config: PretrainConfig) -> list[tuple[Tomogram, ...]]:
+    """List the project's tomograms: for each run its halves (``half_types``), or the one reconstruction."""
+    types = config.half_types or [config.data.tomogram_type]
+    per_type = [find_tomograms(dataclasses.replace(config.data, tomogram_type=name)) for name in types]
+    return list(zip(*per_type, strict=True))
+
+
 class MaskedCrops:
     """Random crops of the tomograms of a project, in pairs of two halves where there are halves.
 
@@ -21,9 +28,7 @@ class MaskedCrops:
     def __init__(self, config: PretrainConfig, rank: int) -> None:
         self.config = config
         self.rank = rank
-        types = config.masked.half_types or [config.data.tomogram_type]
-        per_type = [find_tomograms(dataclasses.replace(config.data, tomogram_type=name)) for name in types]
-        self.sources: list[tuple[Tomogram, ...]] = list(zip(*per_type, strict=True))
+        self.sources = find_sources(config)
         voxels = np.array([np.prod(source[0].shape, dtype=float) for source in self.sources])
         self.share = voxels / voxels.sum()
 

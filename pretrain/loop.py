@@ -20,6 +20,7 @@ from pretrain.masked import MaskedAutoencoder
 from pretrain.metric import MetricLearner
 from tomoseek.encoder import Encoder
 from tomoseek.errors import InputError
+from tomoseek.provenance import code_version
 from tomoseek.training import (
     Ema,
     ahead,
@@ -57,7 +58,7 @@ def run(config: PretrainConfig) -> None:
     accelerator = Accelerator(mixed_precision="bf16", cpu=device.type == "cpu", kwargs_handlers=[unused])
     out_dir = Path(config.out_dir)
     state_path, log_path = out_dir / "state.safetensors", out_dir / "log.jsonl"
-    settings = plain(dataclasses.asdict(config))
+    settings, code = plain(dataclasses.asdict(config)), code_version()
 
     torch.manual_seed(config.seed)
     encoder = load_encoder(config.encoder) if config.encoder else Encoder(config.model)
@@ -121,7 +122,9 @@ def run(config: PretrainConfig) -> None:
                 }  # fmt: skip
                 save_state(state_path, state, {"step": done, "settings": settings})
     if accelerator.is_main_process:
-        provenance = {"settings": settings, "steps": config.num_steps, "losses": last, "started_from": config.encoder}
+        provenance = {
+            "settings": settings, "steps": config.num_steps, "losses": last, "started_from": config.encoder, **code,
+        }  # fmt: skip
         assert isinstance(ema.module, Encoder)
         save_encoder(ema.module, out_dir, provenance)
         accelerator.print(f"{out_dir / WEIGHTS}: encoder {fingerprint(ema.module)}, {last}")
@@ -134,6 +137,7 @@ def build_stage(config: PretrainConfig, encoder: Encoder, accelerator: Accelerat
     if config.stage is StageName.masked:
         return MaskedAutoencoder(encoder, config.crop, config.masked), MaskedCrops(config, accelerator.process_index)
     batches = AssemblyCrops(config, accelerator.process_index, accelerator.device)
+    encoder.config.voxel_spacing = batches.voxel_spacing  # of the tomograms it is adapted to
     return MetricLearner(encoder, config.metric), batches
 
 
@@ -147,8 +151,8 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 
 def check_same_run(settings: dict[str, Any], saved: dict[str, Any], out_dir: Path) -> None:
-    """Refuse to go on with a run whose settings differ in more than where and how often it reports."""
-    free = {"out_dir", "device", "resume", "log_every", "save_every", "encoder"}
+    """Refuse to go on with a run whose settings differ in more than its length, and where and how often it reports."""
+    free = {"out_dir", "device", "resume", "num_steps", "log_every", "save_every", "encoder"}
     for key in settings.keys() - free:
         if settings[key] != saved.get(key):
             raise InputError(

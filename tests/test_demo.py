@@ -39,14 +39,15 @@ def writing_stage(folder: Path, text: str, name: str = "write", needs: tuple[str
     return Stage(name=name, purpose="append", commands=(words,), outputs=(folder / name,), needs=needs)
 
 
-def test_every_command_of_the_plan_is_understood() -> None:
-    for stage in plan(demo_config()):
+@pytest.mark.parametrize("encoder", ["shipped", "null"])
+def test_every_command_of_the_plan_is_understood(encoder: str) -> None:
+    for stage in plan(demo_config(f"encoder={encoder}")):
         for words in stage.commands:
             check_command(shlex.join(words))
 
 
 def test_the_new_complex_is_in_no_run_that_is_learned_from() -> None:
-    config = demo_config()
+    config = demo_config("encoder=null")
     for stage in plan(config):
         for words in stage.commands:
             if {f"prefix={'train_'}", "train"} & set(words) or "pretrain" in words:
@@ -166,7 +167,7 @@ def test_demo_runs_to_the_report_and_a_second_time_reuses_everything(
     few_steps = {"masked": ["batch_size=2", "crop=32"], "metric": ["batch_size=2", "metric.pool=1"]}
     few_steps["metric"].append("metric.scene=[64,96,96]")
     words = [
-        f"out_dir={tmp_path / 'demo'}", "device=cpu", "encoder_size=tiny", "shots=2", "simulate.num_train_runs=2",
+        f"out_dir={tmp_path / 'demo'}", "device=cpu", "encoder=null", "encoder_size=tiny", "shots=2", "simulate.num_train_runs=2",
         "simulate.num_test_runs=2", "simulate.size=[48,128,128]", "simulate.counts=4", "masked.num_steps=2",
         "metric.num_steps=2", "finetune.num_steps=2",
         *(f"{stage}.words={json.dumps(more, separators=(',', ':'))}" for stage, more in few_steps.items()),

@@ -1,15 +1,12 @@
-"""The encoder: geometry of its cells, positions, masked pieces, saving and loading."""
-
-from pathlib import Path
+"""The encoder: geometry of its cells, positions, masked pieces."""
 
 import pytest
 import torch
 
 from tomoseek.encoder import Encoder
-from tomoseek.errors import InputError
 from tomoseek.pyramid import ResidualConv
 from tomoseek.transformer import rotary_table, token_grid
-from tomoseek.weights import fingerprint, load_encoder, random_encoder, save_encoder
+from tomoseek.weights import random_encoder
 
 
 @pytest.fixture(scope="module")
@@ -81,35 +78,3 @@ def test_bfloat16_weight_gradients_agree_with_float32(edge: int) -> None:
         gradients.append([parameter.grad.clone() for parameter in block.parameters() if parameter.grad is not None])
     for exact, rounded in zip(*gradients, strict=True):
         assert (exact - rounded).norm() < 0.05 * exact.norm()
-
-
-def test_saved_encoder_comes_back_the_same(encoder: Encoder, tmp_path: Path) -> None:
-    save_encoder(encoder, tmp_path / "kept", {"seed": 0})
-    again = load_encoder(str(tmp_path / "kept"))
-    assert fingerprint(again) == fingerprint(encoder)
-    volume = torch.randn(1, 1, 16, 16, 16)
-    torch.testing.assert_close(again(volume).stride4, encoder(volume).stride4)
-
-
-def test_random_encoder_is_the_same_each_time_and_leaves_the_global_seed_alone() -> None:
-    torch.manual_seed(3)
-    expected = torch.rand(1)
-    torch.manual_seed(3)
-    first = load_encoder("random-tiny")
-    assert torch.rand(1) == expected
-    assert fingerprint(first) == fingerprint(load_encoder("random-tiny"))
-
-
-def test_missing_and_damaged_encoders_are_named(encoder: Encoder, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"expected encoder\.safetensors"):
-        load_encoder(str(tmp_path / "nowhere"))
-    save_encoder(encoder, tmp_path, {})
-    weights = tmp_path / "encoder.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(InputError, match="damaged"):
-        load_encoder(str(tmp_path))
-
-
-def test_unknown_model_lists_the_known_ones() -> None:
-    with pytest.raises(InputError, match="base, small, tiny"):
-        load_encoder("random-huge")

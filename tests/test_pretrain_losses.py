@@ -11,7 +11,7 @@ from pretrain.metric import sample_features, supervised_contrastive
 from tomoseek.weights import random_encoder
 
 MASKED = MaskedConfig(
-    half_types=None, mask_ratio=0.75, piece=16, target_sigma=1.0, visible_weight=0.25, fourier_weight=0.01,
+    mask_ratio=0.75, piece=16, target_sigma=1.0, visible_weight=0.25, fourier_weight=0.01,
     decoder_width=24, decoder_depth=1, decoder_heads=2,
 )  # fmt: skip
 

@@ -43,7 +43,7 @@ def pretrain(*words: str, launcher: tuple[str, ...] = ()) -> subprocess.Complete
 
 
 def masked(project: Path) -> list[str]:
-    return ["stage=masked", f"data.project={project}", "masked.half_types=[wbp-even,wbp-odd]"]
+    return ["stage=masked", f"data.project={project}", "half_types=[wbp-even,wbp-odd]"]
 
 
 def losses(folder: Path) -> list[float]:
@@ -113,7 +113,7 @@ def test_bad_settings_give_one_line_and_exit_code_2(words: list[str], message: s
 
 
 def test_missing_half_lists_the_types_there_are(project: Path, tmp_path: Path) -> None:
-    words = [*masked(project)[:2], "masked.half_types=[wbp-first,wbp-second]", f"out_dir={tmp_path}"]
+    words = [*masked(project)[:2], "half_types=[wbp-first,wbp-second]", f"out_dir={tmp_path}"]
     done = pretrain(*words)
     assert done.returncode == 2
     assert "wbp-even" in done.stderr

@@ -20,7 +20,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_wheel_holds_every_module_and_every_yaml(wheel: Path) -> None:
+def test_wheel_holds_every_module_every_yaml_and_every_shipped_encoder(wheel: Path) -> None:
     expected = {
         str(path.relative_to(ROOT))
         for package in ("tomoseek", "pretrain", "finetune", "embed")
@@ -28,6 +28,7 @@ def test_wheel_holds_every_module_and_every_yaml(wheel: Path) -> None:
     }
     expected |= {f"tomoseek/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.yaml")}
     expected |= {str(path.relative_to(ROOT)) for path in (ROOT / "tomoseek").rglob("*.html")}
+    expected |= {str(path.relative_to(ROOT)) for path in (ROOT / "tomoseek").rglob("*.safetensors")}
     held = set(zipfile.ZipFile(wheel).namelist())
     assert expected <= held
     assert {name.split("/")[0] for name in held if ".dist-info" not in name} == {

@@ -8,8 +8,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import shutil
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +22,7 @@ from tomoseek.demo_stages import Ledger, StageFailed, run_stage, spoken_time
 from tomoseek.errors import InputError
 from tomoseek.picks import Picks, read_picks, write_csv
 from tomoseek.project import open_project
+from tomoseek.provenance import code_version
 from tomoseek.report import write_report
 from tomoseek.training import Stopwatch
 
@@ -119,7 +118,7 @@ def describe(config: DemoConfig) -> dict[str, Any]:
             "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         },
         "versions": {"python": platform.python_version(), **package_versions()},
-        "git_commit": git_commit(),
+        "git_commit": code_version()["git_commit"],
         "seed": config.seed,
         "settings": asdict(config),
         "layout": {
@@ -156,25 +155,6 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-def git_commit() -> str | None:
-    """Commit of the checkout this file lies in, marked when files differ from it; None outside a checkout."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-    words = [
-        git,
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-        "--exclude=*",
-    ]
-    answer = subprocess.run(words, capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or None
 
 
 def print_summary(results: dict[str, Any], folder: Path, report: Path, seconds: float) -> None:

@@ -93,6 +93,6 @@ class Transformer(nn.Module):
         # The gradient of the fused kernel takes twice as long on CPUs as that of the written-out product.
         fused = x.device.type != "cpu" or not torch.is_grad_enabled()
         for block in self.blocks:
-            block.attn.fused_attn = fused
+            block.attn.fused_attn = fused  # type: ignore[union-attr]
             x = block(x, rope=rotary)
         return self.norm(x[:, self.num_registers :])  # type: ignore[no-any-return]

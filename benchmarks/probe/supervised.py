@@ -16,7 +16,6 @@ from pretrain.assemblies import Scene, draw_crop, scene_of
 from pretrain.config import PretrainConfig
 from pretrain.metric import sample_features
 from tomoseek.config import CONFIG_DIR, to_dataclass
-from tomoseek.geometry import points_to_indices
 from tomoseek.tiling import predict_tiled
 from tomoseek.training import autocast, cosine_learning_rate
 from tomoseek.weights import random_encoder
@@ -37,14 +36,10 @@ def supervised(bed: Bed, shots: int, device: torch.device) -> dict[str, dict[str
     names = list(bed.points[0])
     with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         config = to_dataclass(PretrainConfig, hydra.compose("pretrain", ["stage=metric"]))
-    scene = scene_of(bed.simulated[0], names, SPACING)
     random = np.random.default_rng(0)
     labelled = [bed.points[0][name][random.permutation(len(bed.points[0][name]))[:shots]] for name in names]
-    scene = dataclasses.replace(
-        scene,
-        points_zyx=np.concatenate([points_to_indices(points, SPACING) for points in labelled]).astype(np.float32),
-        label=np.repeat(np.arange(len(names)), [len(points) for points in labelled]),
-    )
+    halves = torch.stack([bed.simulated[0].even, bed.simulated[0].odd]).neg().numpy()  # protein positive
+    scene = scene_of(halves, labelled, SPACING)
     encoder = random_encoder("small").to(device).train()
     head = nn.Conv3d(encoder.config.fused_channels, len(names) + 1, 1).to(device)
     parameters = [*encoder.parameters(), *head.parameters()]

@@ -1,0 +1,60 @@
+"""Simulated particles set into unlabeled tomograms, which lend them their noise, ice and contaminants."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tomoseek.simulate import MicroscopeConfig, SceneConfig
+from tomoseek.simulate.scene import build_specimen
+from tomoseek.simulate.tomogram import image_specimen
+from tomoseek.tomograms import Tomogram
+
+ALIGNMENT = 8
+
+
+def implant(
+    source: tuple[Tomogram, ...],
+    densities: dict[str, Tensor],
+    counts: dict[str, int],
+    shape: list[int],
+    microscope: MicroscopeConfig,
+    contrast: float,
+    seed: int,
+    device: torch.device,
+) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float64]]]:
+    """Cut a piece of a tomogram at random and add noise-free particles to it.
+
+    Parameters
+    ----------
+    source
+        Two halves of one tomogram, or the tomogram alone.
+    densities, counts
+        For each complex ``(n, n, n)`` at the tomogram's voxel spacing, and how many of it.
+    shape
+        Voxels z y x wanted; less where the tomogram is smaller.
+    microscope
+        How the particles are imaged.
+    contrast
+        Standard deviation of what is added, in those of the tomogram.
+    seed
+        Of place, particles and optics.
+
+    Returns
+    -------
+    tuple
+        Halves ``(2, z, y, x)``, protein positive, and for each complex ``(n, 3)`` x y z in Å.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size = [min(most, n // ALIGNMENT * ALIGNMENT) for most, n in zip(shape, source[0].shape, strict=True)]
+    random = np.random.default_rng(seed)
+    start = [int(random.integers(n - length + 1)) for n, length in zip(source[0].shape, size, strict=True)]
+    pieces = [source[k].crop(start, size) for k in (0, -1)]
+    scene = SceneConfig(
+        shape=size, voxel_spacing=source[0].voxel_spacing, thickness_angstrom=[size[0] * source[0].voxel_spacing] * 2,
+        vesicles=[0, 0], gold_beads=[0, 0],
+    )  # fmt: skip
+    specimen = build_specimen(densities, counts, scene, generator, device)
+    clean, _, _ = image_specimen(specimen, scene, microscope, generator, None)
+    added = (-clean * (contrast / clean.std())).cpu().numpy()  # z y x
+    return np.stack([piece + added for piece in pieces]), specimen.points_xyz
