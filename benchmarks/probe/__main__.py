@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.probe.bed import SMALLEST, SNR, Bed, make_bed
+from benchmarks.probe.bed import SMALLEST, STANDARD, Bed, make_bed
 from benchmarks.probe.measures import SHOTS, DenseFeatures, few_shot, linear_probe
 from benchmarks.probe.rows import difference_of_gaussians, encoder_features, raw_voxels
 from benchmarks.probe.supervised import supervised_row
@@ -50,18 +50,18 @@ def encoder_row(source: str, device: torch.device) -> Callable[[Bed], dict[str, 
 
 def markdown(records: dict[str, dict[str, Any]]) -> str:
     """Lay out the rows as a table, averages over classes."""
-    shots = [f"{regime} {k}-shot" for regime in SNR for k in SHOTS]
-    other = [f"{name} {regime}" for name in ("particle F1", "class F1", "error, voxels") for regime in SNR]
+    shots = [f"{regime} {k}-shot" for regime in STANDARD for k in SHOTS]
+    other = [f"{name} {regime}" for name in ("particle F1", "class F1", "error, voxels") for regime in STANDARD]
     lines = [f"| features | {' | '.join([*shots, *other])} |", "|---" * (len(shots) + len(other) + 1) + "|"]
     for name, record in records.items():
         cells = []
-        for regime in SNR:
+        for regime in STANDARD:
             for k in SHOTS:
                 scores = record[regime]["shots"].get(str(k), {})
                 cells.append(_number([score["average_precision"] for score in scores.values()]))
         for key in ("particle_f1", "class_f1"):
-            cells += [_number([record[regime][key]] if key in record[regime] else []) for regime in SNR]
-        for regime in SNR:
+            cells += [_number([record[regime][key]] if key in record[regime] else []) for regime in STANDARD]
+        for regime in STANDARD:
             scores = record[regime]["shots"]["5"]
             smallest = SMALLEST if SMALLEST in scores else next(iter(scores))
             cells.append(_number([scores[smallest]["error_voxels"]]))
@@ -72,7 +72,7 @@ def markdown(records: dict[str, dict[str, Any]]) -> str:
 def per_class(records: dict[str, dict[str, Any]]) -> str:
     """Lay out the 5-shot average precision of each class."""
     first = next(iter(records.values()))
-    columns = [(regime, key) for regime in SNR for key in first[regime]["shots"]["5"]]
+    columns = [(regime, key) for regime in STANDARD for key in first[regime]["shots"]["5"]]
     lines = [f"| 5-shot AP | {' | '.join(' '.join(c) for c in columns)} |", "|---" * (len(columns) + 1) + "|"]
     for name, record in records.items():
         cells = [_number([record[regime]["shots"]["5"][key]["average_precision"]]) for regime, key in columns]
@@ -113,7 +113,7 @@ def main() -> None:
             continue
         row = prepare()
         record: dict[str, Any] = {"name": name, "threads": torch.get_num_threads(), "device": str(device)}
-        for regime in SNR:
+        for regime in STANDARD:
             if regime not in beds:
                 beds[regime] = make_bed(regime, arguments.maps)
             start = time.perf_counter()

@@ -24,12 +24,47 @@ from tomoseek.simulate.maps import HOLLOW_RADIUS
 from tomoseek.simulate.placing import bounding_radius
 from tomoseek.tomograms import Tomogram
 
-SPACING = 10.0
-SHAPE = [96, 256, 256]
 PER_CLASS = 20
 CLUTTER_PER_CLASS = 40
 NUM_TOMOGRAMS = 3
-SNR = {"bright": [0.15, 0.5], "dim": [0.02, 0.1]}
+
+
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """How the tomograms of a bed are imaged.
+
+    Attributes
+    ----------
+    snr
+        Range of the signal-to-noise ratio of a projection.
+    clutter
+        Whether unlabelled small proteins lie among the particles.
+    voxel_spacing
+        Å.
+    defocus_um
+        Range of underfocus.
+    thickness_angstrom
+        Of the ice and of the tomogram; None: as the simulator has it.
+    """
+
+    snr: tuple[float, float]
+    clutter: bool = True
+    voxel_spacing: float = 10.0
+    defocus_um: tuple[float, float] = (2.5, 5.0)
+    thickness_angstrom: float | None = None
+
+
+REGIMES = {
+    "bright": Regime((0.15, 0.5), clutter=False),
+    "dim": Regime((0.02, 0.1)),
+    "far defocus": Regime((0.02, 0.1), defocus_um=(8.0, 9.0)),
+    "low dose": Regime((0.008, 0.012)),
+    "thick ice": Regime((0.02, 0.1), thickness_angstrom=1900.0),
+    "7.8 Å": Regime((0.02, 0.1), voxel_spacing=7.84),
+    "13.5 Å": Regime((0.02, 0.1), voxel_spacing=13.5),
+}
+STANDARD = ("bright", "dim")
+EXTENT_ANGSTROM = (960.0, 2560.0, 2560.0)  # z y x
 
 # Maps that pretraining may use, and those it may not. All ribosomes are on one side: they are much alike.
 SEEN = ("6qzp", "4v7r", "5mrc", "4v4r", "4v4r_50S", "4v4r_30S", "2cg9", "1u6g", "3d2f")
@@ -59,7 +94,7 @@ class Bed:
         ``(n, n, n)`` by class, the true maps.
     """
 
-    name: str
+    regime: Regime
     tomograms: list[Tomogram]
     simulated: list[SimulatedTomogram]
     points: list[dict[str, NDArray[np.float64]]]
@@ -68,35 +103,38 @@ class Bed:
 
 
 def make_bed(name: str, maps: Path | None) -> Bed:
-    """Simulate the tomograms of a regime, ``bright`` or ``dim``."""
+    """Simulate the tomograms of one of `REGIMES`."""
+    regime = REGIMES[name]
+    spacing = regime.voxel_spacing
     if maps is None:
-        densities = {
-            f"procedural-{k}": random_assembly(PROCEDURAL_SEED + k, SPACING, (300.0, 2600.0)) for k in range(6)
-        }
-        clutter = {f"small-{k}": random_assembly(PROCEDURAL_SEED + 100 + k, SPACING, (40.0, 250.0)) for k in range(6)}
-        radii = {key: bounding_radius(density, SPACING) for key, density in densities.items()}
+        seeds = range(PROCEDURAL_SEED, PROCEDURAL_SEED + len(UNSEEN))
+        densities = {f"procedural-{k}": random_assembly(k, spacing, (300.0, 2600.0)) for k in seeds}
+        seeds = range(PROCEDURAL_SEED + 100, PROCEDURAL_SEED + 100 + len(CLUTTER))
+        clutter = {f"small-{k}": random_assembly(k, spacing, (40.0, 250.0)) for k in seeds}
+        radii = {key: bounding_radius(density, spacing) for key, density in densities.items()}
     else:
         densities = {
-            key: load_density(maps / f"{key}.mrc", SPACING, hollow_radius=HOLLOW.get(key, 0.0)) for key in UNSEEN
+            key: load_density(maps / f"{key}.mrc", spacing, hollow_radius=HOLLOW.get(key, 0.0)) for key in UNSEEN
         }
-        clutter = {key: load_density(maps / f"{key}.mrc", SPACING) for key in CLUTTER}
+        clutter = {key: load_density(maps / f"{key}.mrc", spacing) for key in CLUTTER}
         radii = dict(UNSEEN)
     everything, counts = dict(densities), dict.fromkeys(densities, PER_CLASS)
-    if name == "dim":
+    if regime.clutter:
         everything |= clutter
         counts |= dict.fromkeys(clutter, CLUTTER_PER_CLASS)
-    simulated = [
-        simulate_tomogram(
-            everything, counts, SceneConfig(shape=SHAPE, voxel_spacing=SPACING), MicroscopeConfig(snr=SNR[name]), seed
-        )
-        for seed in range(9_000, 9_000 + NUM_TOMOGRAMS)
-    ]
+    extent = (regime.thickness_angstrom or EXTENT_ANGSTROM[0], *EXTENT_ANGSTROM[1:])
+    scene = SceneConfig(shape=[round(length / spacing / 8) * 8 for length in extent], voxel_spacing=spacing)
+    if regime.thickness_angstrom:
+        scene.thickness_angstrom = [regime.thickness_angstrom] * 2
+    microscope = MicroscopeConfig(snr=list(regime.snr), defocus_um=list(regime.defocus_um))
+    seeds = range(9_000, 9_000 + NUM_TOMOGRAMS)
+    simulated = [simulate_tomogram(everything, counts, scene, microscope, seed) for seed in seeds]
     tomograms = [
         Tomogram(
-            run=f"{name}_{k}", tomogram_type="wbp", voxel_spacing=SPACING, array=tomogram.full.numpy(),
+            run=f"{name}_{k}", tomogram_type="wbp", voxel_spacing=spacing, array=tomogram.full.numpy(),
             polarity=Polarity.dark, source="simulator",
         )
         for k, tomogram in enumerate(simulated)
     ]  # fmt: skip
     points = [{key: tomogram.points[key] for key in densities} for tomogram in simulated]
-    return Bed(name, tomograms, simulated, points, radii, densities)
+    return Bed(regime, tomograms, simulated, points, radii, densities)

@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.probe.bed import PER_CLASS, SPACING, Bed
+from benchmarks.probe.bed import PER_CLASS, Bed
 from embed.evaluate import evaluate_query
 from embed.search import particle_floor
 from tomoseek.geometry import cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
@@ -35,12 +35,13 @@ Float64 = NDArray[np.float64]
 class DenseFeatures:
     """Unit vectors ``(z, y, x, e)`` and, where an encoder has learned them, particle logits ``(z, y, x)``."""
 
+    voxel_spacing: float
     vectors: Float32
     particle_logit: Float32 | None = None
 
     def at(self, points_xyz: Float64) -> tuple[Float32, Float32 | None]:
         """Interpolate at ``(n, 3)`` points in Å: unit vectors ``(n, e)`` and logits ``(n,)``."""
-        cells = voxel_to_cell(points_to_indices(points_xyz, SPACING), STRIDE).T  # 3 n
+        cells = voxel_to_cell(points_to_indices(points_xyz, self.voxel_spacing), STRIDE).T  # 3 n
         vectors = np.stack([_interpolate(self.vectors[..., k], cells) for k in range(self.vectors.shape[-1])], -1)
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
         return vectors, None if self.particle_logit is None else _interpolate(self.particle_logit, cells)
@@ -50,12 +51,12 @@ def _interpolate(volume: Float32, cells: Float64) -> Float32:
     return ndimage.map_coordinates(volume, cells, order=1, mode="nearest")  # type: ignore[no-any-return]
 
 
-def peaks_of(score_map: Float32, radius_angstrom: float, stride: int = STRIDE) -> Picks:
+def peaks_of(score_map: Float32, radius_angstrom: float, voxel_spacing: float, stride: int = STRIDE) -> Picks:
     """Return the ranked local maxima of a ``(z, y, x)`` map of scores at a stride."""
     cells, scores = find_peaks(
-        score_map, radius_cells=radius_angstrom / SPACING / stride, threshold=float("-inf"), max_peaks=1000
+        score_map, radius_cells=radius_angstrom / voxel_spacing / stride, threshold=float("-inf"), max_peaks=1000
     )
-    return Picks(indices_to_points(cell_to_voxel(cells, stride), SPACING), np.asarray(scores, dtype=np.float64))
+    return Picks(indices_to_points(cell_to_voxel(cells, stride), voxel_spacing), np.asarray(scores, dtype=np.float64))
 
 
 def ranking(bed: Bed, found: dict[int, Picks], key: str) -> dict[str, float]:
@@ -68,7 +69,7 @@ def ranking(bed: Bed, found: dict[int, Picks], key: str) -> dict[str, float]:
     for k, picks in found.items():
         best = picks.points_xyz[: len(bed.points[k][key])]
         distance = cKDTree(bed.points[k][key]).query(best)[0] if len(best) else np.zeros(0)
-        errors += (distance[distance <= bed.radii[key] / 2] / SPACING).tolist()
+        errors += (distance[distance <= bed.radii[key] / 2] / bed.regime.voxel_spacing).tolist()
     return {
         "average_precision": float(score["average_precision"]),
         "best_f1": float(score["best_f1"]),
@@ -89,7 +90,7 @@ def search(
         score_map = dense.vectors @ prototype  # z y x
         if dense.particle_logit is not None and logits is not None:
             score_map = np.where(dense.particle_logit >= particle_floor(logits, 2.0), score_map, -2.0)
-        found[other] = peaks_of(score_map.astype(np.float32), bed.radii[key])
+        found[other] = peaks_of(score_map.astype(np.float32), bed.radii[key], bed.regime.voxel_spacing)
     return ranking(bed, found, key)
 
 
@@ -115,7 +116,7 @@ def _mean_of_known(values: list[float]) -> float:
 def background_points(bed: Bed, index: int, count: int) -> Float64:
     """Draw ``(count, 3)`` points in Å clear of every labelled particle."""
     random = np.random.default_rng(index)
-    extent = (np.array(bed.tomograms[index].shape[::-1]) - 1) * SPACING
+    extent = (np.array(bed.tomograms[index].shape[::-1]) - 1) * bed.regime.voxel_spacing
     drawn = random.uniform(0.04, 0.96, (20 * count, 3)) * extent
     distance = cKDTree(np.concatenate(list(bed.points[index].values()))).query(drawn)[0]
     return drawn[distance > CLEAR_ANGSTROM][:count]

@@ -33,7 +33,9 @@ def encoder_features(encoder: Encoder, bed: Bed, device: torch.device) -> list[D
             tomogram, embedding_and_logit, tile=(TILE,) * 3, overlap=OVERLAP, stride=STRIDE,
             num_channels=encoder.config.embedding_dim + 1, device=device, progress=False, dtype=np.float32,
         )  # fmt: skip
-        features.append(DenseFeatures(unit(np.moveaxis(dense[:-1], 0, -1)), dense[-1].astype(np.float32)))
+        features.append(
+            DenseFeatures(tomogram.voxel_spacing, unit(np.moveaxis(dense[:-1], 0, -1)), dense[-1].astype(np.float32))
+        )
     return features
 
 
@@ -47,7 +49,7 @@ def raw_voxels(bed: Bed) -> list[DenseFeatures]:
             smooth[tuple(np.clip(g + s, 0, n - 1) for g, s, n in zip(grids, shift, smooth.shape, strict=True))]
             for shift in np.stack(np.meshgrid(*[PATCH_STEPS] * 3, indexing="ij"), -1).reshape(-1, 3)
         ]
-        features.append(DenseFeatures(unit(np.stack(samples, -1))))
+        features.append(DenseFeatures(tomogram.voxel_spacing, unit(np.stack(samples, -1))))
     return features
 
 
@@ -58,7 +60,7 @@ def difference_of_gaussians(bed: Bed) -> list[DenseFeatures]:
         volume = normalised(tomogram)
         levels = [ndimage.gaussian_filter(volume, sigma)[2::STRIDE, 2::STRIDE, 2::STRIDE] for sigma in DOG_SIGMAS]
         bands = np.stack([fine - coarse for fine, coarse in pairwise(levels)], -1)
-        features.append(DenseFeatures(unit(bands / bands.std(axis=(0, 1, 2)))))
+        features.append(DenseFeatures(tomogram.voxel_spacing, unit(bands / bands.std(axis=(0, 1, 2)))))
     return features
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.probe.bed import SPACING, Bed
+from benchmarks.probe.bed import Bed
 from benchmarks.probe.measures import SHOTS, STRIDE, peaks_of, ranking
 from benchmarks.probe.rows import OVERLAP, TILE
 from pretrain.assemblies import Scene, draw_crop, scene_of
@@ -39,7 +39,7 @@ def supervised(bed: Bed, shots: int, device: torch.device) -> dict[str, dict[str
     random = np.random.default_rng(0)
     labelled = [bed.points[0][name][random.permutation(len(bed.points[0][name]))[:shots]] for name in names]
     halves = torch.stack([bed.simulated[0].even, bed.simulated[0].odd]).neg().numpy()  # protein positive
-    scene = scene_of(halves, labelled, SPACING)
+    scene = scene_of(halves, labelled, bed.regime.voxel_spacing)
     encoder = random_encoder("small").to(device).train()
     head = nn.Conv3d(encoder.config.fused_channels, len(names) + 1, 1).to(device)
     parameters = [*encoder.parameters(), *head.parameters()]
@@ -66,7 +66,7 @@ def supervised(bed: Bed, shots: int, device: torch.device) -> dict[str, dict[str
             device=device, progress=False, dtype=np.float32,
         )  # fmt: skip
         for channel, name in enumerate(names):
-            found[name][index] = peaks_of(scores[channel].astype(np.float32), bed.radii[name])
+            found[name][index] = peaks_of(scores[channel].astype(np.float32), bed.radii[name], bed.regime.voxel_spacing)
     return {name: ranking(bed, found[name], name) for name in names}
 
 

@@ -1,0 +1,86 @@
+"""What adapting an encoder to unlabeled tomograms of another kind is worth.
+
+    python -m benchmarks.adaptation --maps ../shared/data/maps --out adaptation --encoder shipped --num-steps 100
+
+For each kind of tomogram (pixel size, defocus, dose, thickness unlike pretraining) 5-shot average precision on
+complexes no encoder was trained on: with the encoder as it is; after ``pretrain stage=metric data.project=...`` on
+those very tomograms without their labels; and after as many further steps that never saw them.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.probe.bed import REGIMES, STANDARD, Bed, make_bed
+from benchmarks.probe.measures import few_shot
+from benchmarks.probe.rows import encoder_features
+from tomoseek.complexes import Complex
+from tomoseek.tomograms import add_tomogram, create_project
+from tomoseek.training import atomic_write_json, pick_device
+from tomoseek.weights import load_encoder
+
+SHIFTED = [name for name in REGIMES if name not in STANDARD]
+SHOTS = 5
+
+
+def write_project(bed: Bed, folder: Path) -> Path:
+    """Write the halves of a bed's tomograms, and no label, into a copick project."""
+    root = create_project(folder, [Complex(name="unknown", radius_angstrom=100.0)])
+    for index, tomogram in enumerate(bed.simulated):
+        for kind, volume in {"wbp-even": tomogram.even, "wbp-odd": tomogram.odd}.items():
+            add_tomogram(root, f"run_{index}", kind, bed.regime.voxel_spacing, volume.numpy())
+    return folder / "copick.json"
+
+
+def adapt(encoder: str, out: Path, num_steps: int, *words: str) -> Path:
+    """Go on with the metric stage from an encoder."""
+    common = ["stage=metric", f"encoder={encoder}", f"out_dir={out}", f"num_steps={num_steps}", "warmup_steps=10"]
+    rate = "learning_rate=3e-4"
+    subprocess.run([sys.executable, "-m", "pretrain", *common, rate, *words], check=True)
+    return out
+
+
+def precision(source: str, bed: Bed, device: torch.device) -> float:
+    """Mean 5-shot average precision over the classes of a bed."""
+    scores = few_shot(bed, encoder_features(load_encoder(source, device), bed, device), SHOTS)
+    return float(np.mean([score["average_precision"] for score in scores.values()]))
+
+
+def main() -> None:
+    """Adapt to each kind of tomogram, measure, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--maps", type=Path, help="folder of density maps named after their PDB entries")
+    parser.add_argument("--out", type=Path, default=Path("adaptation"))
+    parser.add_argument("--encoder", default="shipped")
+    parser.add_argument("--num-steps", type=int, default=100)
+    parser.add_argument("--regimes", nargs="*", default=SHIFTED, choices=list(REGIMES))
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    device, out = pick_device(arguments.device), arguments.out
+    further = adapt(arguments.encoder, out / "further", arguments.num_steps)
+    rows: dict[str, dict[str, Any]] = {}
+    for name in arguments.regimes:
+        bed = make_bed(name, arguments.maps)
+        folder = out / name.replace(" ", "_")
+        words = ["half_types=[wbp-even,wbp-odd]", f"data.project={write_project(bed, folder / 'project')}"]
+        start = time.perf_counter()
+        adapted = adapt(arguments.encoder, folder / "encoder", arguments.num_steps, *words)
+        seconds = time.perf_counter() - start
+        sources = {"as it is": arguments.encoder, "further steps": str(further), "adapted": str(adapted)}
+        rows[name] = {key: precision(source, bed, device) for key, source in sources.items()} | {"seconds": seconds}
+        atomic_write_json(out / "adaptation.json", rows)
+        print(f"{name}: {rows[name]}", flush=True)
+    print("| tomograms | as it is | further steps | adapted | seconds to adapt |\n|---|---|---|---|---|")
+    for name, row in rows.items():
+        cells = [f"{row[key]:.2f}" for key in ("as it is", "further steps", "adapted")]
+        print(f"| {name} | {' | '.join(cells)} | {row['seconds']:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
