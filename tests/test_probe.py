@@ -35,7 +35,7 @@ def bed() -> Bed:
                 array=array,
                 polarity=Polarity.dark,
                 source="memory",
-            )  # fmt: skip
+            )
         )
     return Bed(REGIMES["bright"], tomograms, [], points, {"first": RADIUS, "second": RADIUS}, {})
 
