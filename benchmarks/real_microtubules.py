@@ -104,7 +104,7 @@ def wall_shares(tube: Microtubule, picks: Picks, tomogram: Tomogram) -> dict[str
 def dense_scores(index: Index, run: str, prototype: Prototype) -> NDArray[np.float32]:
     """Score every cell of a run: ``(z, y, x)``."""
     shard = index.shard(run)
-    return similarity_map(shard, prototype, -1e6, -np.inf, len(shard.cells_zyx))
+    return similarity_map(shard, prototype, -1e6, -np.inf, len(shard.cells_zyx))[1]
 
 
 def draw(tomograms: dict[str, Tomogram], scores: dict[str, NDArray[np.float32]], picks: dict[str, Picks],

@@ -245,9 +245,11 @@ class Index:
         num_candidates: int,
     ) -> Picks:
         entry = self.entries[run]
-        score_map = similarity_map(self.shard(run), prototype, threshold, floor, num_candidates)
+        score_map, likeness = similarity_map(self.shard(run), prototype, threshold, floor, num_candidates)
         radius_cells = radius_angstrom / entry.voxel_spacing / self.header.stride
-        cells, scores = find_peaks(score_map, radius_cells=radius_cells, threshold=threshold, max_peaks=max_picks)
+        cells, scores = find_peaks(
+            score_map, radius_cells=radius_cells, threshold=threshold, max_peaks=max_picks, shape_map=likeness
+        )
         indices = np.clip(cell_to_voxel(cells, self.header.stride), 0, np.array(entry.shape) - 1)
         return Picks(indices_to_points(indices, entry.voxel_spacing), np.asarray(scores, dtype=np.float64))
 

@@ -64,12 +64,12 @@ def particle_floor(particle_logit: NDArray[np.float32], margin: float | None) ->
 
 def similarity_map(
     shard: Shard, prototype: Prototype, threshold: float, floor: float, num_candidates: int
-) -> NDArray[np.float32]:
-    """Return a ``(z, y, x)`` map of scores around the best cells of a run, low everywhere else.
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return two ``(z, y, x)`` maps around the best cells of a run, low everywhere else: scores, and likeness alone.
 
     FAISS finds the candidates. Their neighbours are decoded as well, so that every candidate can be refined
-    below the size of a cell; one that the particle floor hides is kept just under the threshold, so that it
-    still shapes the fit but is no pick itself.
+    below the size of a cell; one that the particle floor hides is kept just under the threshold in the scores, so
+    that it is no pick itself, and has its true value in the second map, which shapes the fit.
     """
     num_candidates = min(num_candidates, int(shard.vectors.ntotal))
     products, rows = shard.vectors.search(prototype.direction[None], num_candidates)
@@ -77,7 +77,7 @@ def similarity_map(
     kept = (rows >= 0) & (scores >= threshold) & (shard.particle_logit[rows] >= floor)
     score_map = np.full(shard.grid, min(0.0, threshold) - 1.0, dtype=np.float32)
     if not kept.any():
-        return score_map
+        return score_map, score_map
     score_map[tuple(shard.cells_zyx[rows[kept]].T)] = scores[kept]
     around = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
     neighbours = (shard.cells_zyx[rows[kept]].astype(np.int64)[:, None] + around).reshape(-1, 3)
@@ -86,5 +86,7 @@ def similarity_map(
     values = prototype.score(shard.read_vectors(beside))
     hidden = shard.particle_logit[beside] < floor
     ceiling = np.nextafter(np.float32(threshold), np.float32(-np.inf))
+    likeness = score_map.copy()
+    likeness[tuple(shard.cells_zyx[beside].T)] = values
     score_map[tuple(shard.cells_zyx[beside].T)] = np.where(hidden, np.minimum(values, ceiling), values)
-    return score_map
+    return score_map, likeness

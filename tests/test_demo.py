@@ -168,8 +168,8 @@ def test_demo_runs_to_the_report_and_a_second_time_reuses_everything(
     few_steps["metric"].append("metric.scene=[64,96,96]")
     words = [
         f"out_dir={tmp_path / 'demo'}", "device=cpu", "encoder=null", "encoder_size=tiny", "shots=2",
-        "simulate.num_train_runs=2", "simulate.num_test_runs=2", "simulate.size=[48,128,128]", "simulate.counts=4", "masked.num_steps=2",
-        "metric.num_steps=2", "finetune.num_steps=2",
+        "simulate.num_train_runs=2", "simulate.num_test_runs=2", "simulate.size=[48,128,128]", "simulate.counts=4",
+        "masked.num_steps=2", "metric.num_steps=2", "finetune.num_steps=2",
         *(f"{stage}.words={json.dumps(more, separators=(',', ':'))}" for stage, more in few_steps.items()),
     ]  # fmt: skip
     command = [sys.executable, "-m", "tomoseek", "demo", *words]

@@ -67,7 +67,8 @@ def test_scores_from_the_index_equal_brute_force(
     shard = shard_of(field, storage)
     prototype = fit(field[2, 3, 4:7], Background.of(field.reshape(-1, 32)), discriminant)
     expected = prototype.score(field.reshape(-1, 32)).reshape(GRID)
-    found = similarity_map(shard, prototype, -1e6, -np.inf, 10**6)
+    found, likeness = similarity_map(shard, prototype, -1e6, -np.inf, 10**6)
+    np.testing.assert_array_equal(found, likeness)
     np.testing.assert_allclose(found, expected, atol=tolerance * prototype.scale)
 
 
@@ -92,7 +93,7 @@ def test_candidates_and_their_neighbours_carry_true_scores_and_the_rest_none() -
     field = unit_field()
     prototype = fit(field[2, 3, 4][None], Background.of(field.reshape(-1, 32)), Discriminant.cosine)
     expected = prototype.score(field.reshape(-1, 32)).reshape(GRID)
-    found = similarity_map(shard_of(field), prototype, 0.0, -np.inf, 1)
+    found, _ = similarity_map(shard_of(field), prototype, 0.0, -np.inf, 1)
     around = (slice(1, 4), slice(2, 5), slice(3, 6))
     np.testing.assert_allclose(found[around], expected[around], atol=0.01 * prototype.scale)
     assert (found == -1).sum() == found.size - 27

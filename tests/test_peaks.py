@@ -55,6 +55,14 @@ def test_a_saturated_plateau_gives_one_peak():
     assert len(cells) == 1 and np.abs(cells[0] - 7).max() <= 1
 
 
+def test_blotted_out_cells_do_not_push_a_peak_away():
+    whole = blobs((20, 20, 20), np.array([[9.3, 10.0, 9.7]]), np.array([1.0]))
+    blotted = np.where(np.arange(20) > 10, -1.0, whole)
+    (pushed,), _ = find_peaks(blotted, radius_cells=4, threshold=0.5)
+    (cell,), _ = find_peaks(blotted, radius_cells=4, threshold=0.5, shape_map=whole)
+    assert np.abs(cell - [9.3, 10.0, 9.7]).max() < 0.1 < np.abs(pushed - [9.3, 10.0, 9.7]).max()
+
+
 def test_border_nan_and_empty_maps_are_harmless():
     score_map = np.full((6, 6, 6), np.nan)
     score_map[0, 0, 0] = 0.8

@@ -9,7 +9,12 @@ FloatArray = NDArray[np.float64]
 
 
 def find_peaks(
-    score_map: ArrayLike, *, radius_cells: float, threshold: float, max_peaks: int = 5000
+    score_map: ArrayLike,
+    *,
+    radius_cells: float,
+    threshold: float,
+    max_peaks: int = 5000,
+    shape_map: ArrayLike | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Find the local maxima of a score map, best first, no two closer than a radius.
 
@@ -23,6 +28,9 @@ def find_peaks(
         Lowest score of a peak, itself included.
     max_peaks
         Stop after this many.
+    shape_map
+        ``(z, y, x)``: where positions are refined; the score map itself when absent. For score maps in which cells
+        are blotted out, which would push the vertex of a parabola away from them.
 
     Returns
     -------
@@ -39,7 +47,8 @@ def find_peaks(
     highest = ndimage.maximum_filter(scores, size=3, mode="nearest")
     cells = np.argwhere((scores == highest) & (scores >= threshold) & np.isfinite(scores))  # (n, 3) z y x
     values = scores[tuple(cells.T)].astype(np.float64)
-    refined = cells + _parabola_offsets(scores, cells)
+    shape = scores if shape_map is None else np.asarray(shape_map, dtype=np.float32)
+    refined = cells + _parabola_offsets(shape, cells)
     kept = suppress(refined, values, radius_cells, max_kept=max_peaks)
     return refined[kept], values[kept]
 

@@ -51,10 +51,20 @@ def _interpolate(volume: Float32, cells: Float64) -> Float32:
     return ndimage.map_coordinates(volume, cells, order=1, mode="nearest")  # type: ignore[no-any-return]
 
 
-def peaks_of(score_map: Float32, radius_angstrom: float, voxel_spacing: float, stride: int = STRIDE) -> Picks:
-    """Return the ranked local maxima of a ``(z, y, x)`` map of scores at a stride."""
+def peaks_of(
+    score_map: Float32,
+    radius_angstrom: float,
+    voxel_spacing: float,
+    stride: int = STRIDE,
+    allowed: NDArray[np.bool_] | None = None,
+) -> Picks:
+    """Return the ranked local maxima of a ``(z, y, x)`` map of scores at a stride, of those cells allowed."""
     cells, scores = find_peaks(
-        score_map, radius_cells=radius_angstrom / voxel_spacing / stride, threshold=float("-inf"), max_peaks=1000
+        score_map if allowed is None else np.where(allowed, score_map, -np.inf),
+        radius_cells=radius_angstrom / voxel_spacing / stride,
+        threshold=float("-inf"),
+        max_peaks=1000,
+        shape_map=score_map,
     )
     return Picks(indices_to_points(cell_to_voxel(cells, stride), voxel_spacing), np.asarray(scores, dtype=np.float64))
 
@@ -88,9 +98,10 @@ def search(
         if other == support:
             continue
         score_map = dense.vectors @ prototype  # z y x
+        allowed = None
         if dense.particle_logit is not None and logits is not None:
-            score_map = np.where(dense.particle_logit >= particle_floor(logits, 2.0), score_map, -2.0)
-        found[other] = peaks_of(score_map.astype(np.float32), bed.radii[key], bed.regime.voxel_spacing)
+            allowed = dense.particle_logit >= particle_floor(logits, 2.0)
+        found[other] = peaks_of(score_map, bed.radii[key], bed.regime.voxel_spacing, allowed=allowed)
     return ranking(bed, found, key)
 
 
