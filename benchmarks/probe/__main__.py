@@ -23,6 +23,7 @@ from benchmarks.probe.bed import SMALLEST, STANDARD, Bed, make_bed
 from benchmarks.probe.measures import SHOTS, DenseFeatures, few_shot, linear_probe
 from benchmarks.probe.rows import difference_of_gaussians, encoder_features, raw_voxels
 from benchmarks.probe.supervised import supervised_row
+from benchmarks.probe.template_row import template_row
 from tomoseek.training import atomic_write_json, pick_device
 from tomoseek.weights import fingerprint, load_encoder
 
@@ -102,6 +103,7 @@ def main() -> None:
         "random": lambda: encoder_row("random-small", device),
         "raw": lambda: lambda bed: measure_features(bed, raw_voxels(bed)),
         "dog": lambda: lambda bed: measure_features(bed, difference_of_gaussians(bed)),
+        "templates": lambda: lambda bed: template_row(bed, device),
         "supervised": lambda: lambda bed: supervised_row(bed, device),
     }
     rows |= {name: controls[name] for name in arguments.controls}
