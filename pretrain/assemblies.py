@@ -46,26 +46,30 @@ class Scene:
     label: NDArray[np.int64]  # m
 
 
-def make_scene(
-    config: MetricConfig,
-    voxel_spacing: float,
-    names: list[int | str],
-    seed: int,
-    device: torch.device,
-    source: tuple[Tomogram, ...] | None = None,
-) -> Scene:
-    """Simulate one tomogram of the given classes (a number: procedural assembly; a path: density map).
-
-    With a ``source`` the particles are set into a piece of that tomogram instead.
-    """
-    random = np.random.default_rng(seed)
+def make_densities(names: list[int | str], voxel_spacing: float, device: torch.device) -> dict[str, Tensor]:
+    """Return the density of each class (a number: procedural assembly; a path: density map)."""
     densities = {
         str(name): random_assembly(name, voxel_spacing)
         if isinstance(name, int)
         else load_density(Path(name), voxel_spacing)
         for name in names
     }
-    densities = {name: density.to(device) for name, density in densities.items()}
+    return {name: density.to(device) for name, density in densities.items()}
+
+
+def make_scene(
+    config: MetricConfig,
+    voxel_spacing: float,
+    densities: dict[str, Tensor],
+    seed: int,
+    device: torch.device,
+    source: tuple[Tomogram, ...] | None = None,
+) -> Scene:
+    """Simulate one tomogram of the given classes.
+
+    With a ``source`` the particles are set into a piece of that tomogram instead.
+    """
+    random = np.random.default_rng(seed)
     counts = dict.fromkeys(densities, config.particles_per_class)
     low, high = np.log(config.implant_contrast if source else config.snr)
     strength = float(np.exp(random.uniform(low, high)))
@@ -126,8 +130,9 @@ class AssemblyCrops:
                 names = [known[k] for k in random.permutation(len(known))[: metric.classes_per_scene]]
             seeds = [int(v) for v in random.integers(2**40, size=2)]
             sources = [self._draw_source(random) for _ in seeds]
+            densities = make_densities(names, self.voxel_spacing, self.device)
             first, second = (
-                make_scene(metric, self.voxel_spacing, names, s, self.device, source)
+                make_scene(metric, self.voxel_spacing, densities, s, self.device, source)
                 for s, source in zip(seeds, sources, strict=True)
             )
             self._pool[number] = first, second
