@@ -52,7 +52,8 @@ def check_command(line: str) -> None:
     else:
         program, rest = words[words.index("-m") + 1], words[words.index("-m") + 2 :]
     if program.startswith("benchmarks."):
-        script = (ROOT / f"{program.replace('.', '/')}.py").read_text()
+        place = ROOT / program.replace(".", "/")
+        script = (place / "__main__.py" if place.is_dir() else place.with_suffix(".py")).read_text()
         assert [word for word in rest if word.startswith("--") and f'"{word}"' not in script] == [], line
         return
     if program == "pretrain":
