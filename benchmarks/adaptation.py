@@ -67,7 +67,7 @@ def main() -> None:
     rows: dict[str, dict[str, Any]] = {}
     for name in arguments.regimes:
         bed = make_bed(name, arguments.maps)
-        folder = out / name.replace(" ", "_")
+        folder = out / name.replace(" Å", "A").replace(" ", "_")  # no word of Hydra holds an Å unquoted
         words = ["half_types=[wbp-even,wbp-odd]", f"data.project={write_project(bed, folder / 'project')}"]
         start = time.perf_counter()
         adapted = adapt(arguments.encoder, folder / "encoder", arguments.num_steps, *words)
