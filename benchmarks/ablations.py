@@ -22,7 +22,8 @@ import numpy as np
 from benchmarks.probe.bed import SEEN
 from tomoseek.complexes import Complex
 from tomoseek.simulate import MicroscopeConfig, SceneConfig, random_assembly, simulate_tomogram
-from tomoseek.tomograms import add_tomogram, create_project
+from tomoseek.simulate.command import write_volumes
+from tomoseek.tomograms import create_project
 from tomoseek.training import atomic_write_json, progress
 
 NUM_UNLABELED = 8
@@ -76,8 +77,7 @@ def unlabeled_project(folder: Path) -> Path:
             SceneConfig(shape=[96, 256, 256], small_proteins=[0, 60]),
             MicroscopeConfig(snr=[snr, snr], defocus_um=[1.5, 6.0]), UNLABELED_SEED + index,
         )  # fmt: skip
-        for kind, volume in {"wbp": tomogram.full, "wbp-even": tomogram.even, "wbp-odd": tomogram.odd}.items():
-            add_tomogram(root, f"unlabeled_{index}", kind, 10.0, volume.numpy())
+        write_volumes(root, f"unlabeled_{index}", tomogram, 10.0)
     return config
 
 

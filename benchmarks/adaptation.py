@@ -21,7 +21,8 @@ from benchmarks.probe.bed import REGIMES, STANDARD, Bed, make_bed
 from benchmarks.probe.measures import few_shot
 from benchmarks.probe.rows import encoder_features
 from tomoseek.complexes import Complex
-from tomoseek.tomograms import add_tomogram, create_project
+from tomoseek.simulate.command import write_volumes
+from tomoseek.tomograms import create_project
 from tomoseek.training import atomic_write_json, pick_device
 from tomoseek.weights import load_encoder
 
@@ -30,11 +31,10 @@ SHOTS = 5
 
 
 def write_project(bed: Bed, folder: Path) -> Path:
-    """Write the halves of a bed's tomograms, and no label, into a copick project."""
+    """Write the tomograms of a bed, and no label, into a copick project."""
     root = create_project(folder, [Complex(name="unknown", radius_angstrom=100.0)])
     for index, tomogram in enumerate(bed.simulated):
-        for kind, volume in {"wbp-even": tomogram.even, "wbp-odd": tomogram.odd}.items():
-            add_tomogram(root, f"run_{index}", kind, bed.regime.voxel_spacing, volume.numpy())
+        write_volumes(root, f"run_{index}", tomogram, bed.regime.voxel_spacing)
     return folder / "copick.json"
 
 

@@ -2,11 +2,9 @@
 
 import math
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+
+from tomoseek.demo import processor_name
 
 MATMUL_SIZES = {"cpu": (512, 1024, 1536, 2048, 3072), "cuda": (2048, 4096, 8192)}
 COPY_BYTES = {"cpu": 2**28, "cuda": 2**30}  # beyond every cache
@@ -36,10 +36,8 @@ class Work(NamedTuple):
 
 def describe(device: torch.device) -> str:
     """Name processor, cores, threads and versions."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     parts = [
-        f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores",
+        f"{processor_name()}, {os.cpu_count()} cores",
         f"{torch.backends.cpu.get_cpu_capability()}",
         f"torch {torch.__version__}, {torch.get_num_threads()} threads",
     ]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.probe.bed import CLUTTER, CLUTTER_PER_CLASS
+from tomoseek.demo_plan import bracket
 
 CLASSES = ("apo-ferritin", "beta-galactosidase", "ribosome", "thyroglobulin", "virus-like-particle")
 PER_CLASS = 12
@@ -28,17 +29,12 @@ def command(*words: str) -> None:
     subprocess.run([sys.executable, "-m", *words], check=True)
 
 
-def bracket(values: tuple[str, ...]) -> str:
-    """``[a,b]`` as Hydra reads it."""
-    return f"[{','.join(values)}]"
-
-
 def make_project(out: Path, maps: Path) -> None:
     """Simulate four dim tomograms; the small proteins are in the project but in no list of classes."""
     counts = ",".join(f"{name}: {CLUTTER_PER_CLASS}" for name in CLUTTER)
     command(
         "tomoseek", "simulate", f"out_dir={out / 'project'}", "prefix=dim_", "num_runs=4", "size=[96,256,256]",
-        f"complexes={bracket((*CLASSES, *CLUTTER))}", f"counts={PER_CLASS}", f"counts_of={{{counts}}}",
+        f"complexes={bracket([*CLASSES, *CLUTTER])}", f"counts={PER_CLASS}", f"counts_of={{{counts}}}",
         f"maps_folder={maps}", "microscope.snr=[0.02,0.1]", "seed=77",
     )  # fmt: skip
 
@@ -54,7 +50,7 @@ def train_and_score(out: Path, encoder: str, seed: int, num_steps: int) -> dict[
         scale = 1.0 if encoder.startswith("random") else 0.3
         command(
             "finetune", "train", project, "data.runs=[dim_000,dim_001]", "validation_runs=[dim_001]",
-            f"classes={bracket(CLASSES)}", f"encoder={encoder}", f"out_dir={folder / 'picker'}",
+            f"classes={bracket(list(CLASSES))}", f"encoder={encoder}", f"out_dir={folder / 'picker'}",
             f"num_steps={num_steps}", f"seed={seed}", f"encoder_learning_rate_scale={scale}",
         )  # fmt: skip
         command("finetune", "predict", project, test, checkpoint, f"out_dir={folder / 'predict'}")

@@ -11,26 +11,24 @@ import argparse
 import contextlib
 import io
 import math
-import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from einops import rearrange
-from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
-from benchmarks.floor import Machine, Work, count_work, describe, measure_machine, step_seconds
-from benchmarks.loop_clock import Batch, ClockedAssemblies, Repeated, loop_seconds
+from benchmarks.floor import Machine, Work, count_work, describe, measure_machine, step_seconds, wait
+from pretrain.assemblies import AssemblyCrops
 from pretrain.config import PretrainConfig, StageName
 from pretrain.crops import MaskedCrops
-from pretrain.loop import parameter_groups
+from pretrain.loop import Batches, parameter_groups
 from pretrain.masked import TOKEN, MaskedAutoencoder, cut
 from pretrain.metric import STRIDE, MetricLearner
-from tomoseek.config import CONFIG_DIR, to_dataclass
+from tomoseek.config import compose_settings
 from tomoseek.encoder import Encoder
 from tomoseek.simulate.command import SimulateConfig
 from tomoseek.simulate.command import run as simulate
@@ -38,14 +36,8 @@ from tomoseek.tiling import plan_axis
 from tomoseek.training import autocast, pick_device
 
 TOMOGRAM, TILE, OVERLAP = (184, 630, 630), 96, 16
-Schema = TypeVar("Schema")
+Batch = dict[str, Tensor]
 Rows = Iterator[list[str]]
-
-
-def settings(command: str, schema: type[Schema], *words: str) -> Schema:
-    """Compose a command's settings as its command line would."""
-    with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3"):
-        return to_dataclass(schema, compose(command, overrides=list(words)))
 
 
 def print_table(title: str, rows: Rows) -> None:
@@ -64,14 +56,14 @@ class Bench:
         self.folder = folder
         self.device = pick_device(arguments.device)
         self.machine: Machine = measure_machine(self.device)
-        self.assemblies = ClockedAssemblies(self.config("small", "metric"), 0, self.device)
+        self.assemblies = AssemblyCrops(self.config("small", "metric"), 0, self.device)
 
     @cached_property
     def batches(self) -> dict[str, Batch]:
         """One batch of each stage, from a project simulated for it."""
         with contextlib.redirect_stdout(io.StringIO()):
             words = [f"out_dir={self.folder / 'project'}", "num_runs=2", f"device={self.arguments.device}"]
-            simulate(settings("simulate", SimulateConfig, *words))
+            simulate(compose_settings("simulate", SimulateConfig, words))
         masked = MaskedCrops(self.config("small", "masked"), 0)
         return {"masked": masked.batch(0), "metric": self.assemblies.batch(0)}
 
@@ -84,7 +76,7 @@ class Bench:
         batch_size = self.arguments.batch_size
         if size == "base":
             batch_size = min(batch_size, self.arguments.base_batch_size)
-        return settings("pretrain", PretrainConfig, *fixed, f"batch_size={batch_size}", *words)
+        return compose_settings("pretrain", PretrainConfig, [*fixed, f"batch_size={batch_size}", *words])
 
     def batch(self, config: PretrainConfig) -> Batch:
         """Return the repeated batch, on the device."""
@@ -105,13 +97,12 @@ class Bench:
 RATES = ["GFLOP/s", "of bf16 products", "GB through operators", "of the time at copy speed"]
 
 
-def training_step(model: nn.Module, batch: Batch, weight_decay: float) -> Callable[[], None]:
-    """Forward, backward and AdamW on one batch, as the loop does them."""
-    device = batch["input"].device
+def training_step(model: nn.Module, weight_decay: float, device: torch.device) -> Callable[[Batch], None]:
+    """Forward, backward and AdamW on a batch, as the loop does them."""
     model = model.to(device).train()
     optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay), lr=1e-4)
 
-    def step() -> None:
+    def step(batch: Batch) -> None:
         with autocast(device):
             loss = model(batch)["loss"]
         loss.backward()
@@ -142,7 +133,7 @@ def training(bench: Bench) -> Rows:
     for size in bench.arguments.sizes:
         for stage in ("masked", "metric"):
             config = bench.config(size, stage)
-            step = training_step(stage_model(config), bench.batch(config), config.weight_decay)
+            step = partial(training_step(stage_model(config), config.weight_decay, bench.device), bench.batch(config))
             (seconds,), work = bench.time(step), count_work(step)
             crops = config.batch_size
             row = [size, stage, f"{crops}", f"{seconds:.3f}", f"{crops / seconds:.2f}"]
@@ -169,27 +160,33 @@ def inference(bench: Bench) -> Rows:
 
 
 def pipeline(bench: Bench) -> Rows:
-    """Steps of the real loop with batches as they come, over steps with one repeated batch."""
-    yield ["stage", "s per step, one batch", "s per step, real batches", "of these: crops", "new tomograms", "ratio"]
-    steps, warmup = bench.arguments.pipeline_steps, bench.arguments.warmup
+    """Mean seconds of a step on each new batch, not drawn ahead even on a GPU, and on the same batch once more."""
+    yield ["stage", "s per step, one batch", "s per step, real batches", "of these: batches", "ratio"]
+    warmup, steps = bench.arguments.warmup, bench.arguments.pipeline_steps
     for stage in ("masked", "metric"):
-        words = [f"out_dir={bench.folder / 'run'}", f"num_steps={warmup + steps}"]
-        config = bench.config("small", stage, *words)
-        repeated, _ = loop_seconds(config, Repeated(bench.batches[stage]), warmup)
-        pairs = 0.0
-        if stage == "masked":
-            loaded, drawing = loop_seconds(config, MaskedCrops(config, 0), warmup)
-        else:
-            source = bench.assemblies
+        config = bench.config("small", stage)
+        source: Batches = MaskedCrops(config, 0) if stage == "masked" else bench.assemblies
+        if stage == "metric":
             for number in range(config.metric.pool):
-                source.pair(number)
-            before = sum(source.seconds.values())
-            loaded, drawing = loop_seconds(config, source, warmup)
-            met = (sum(source.seconds.values()) - before) / steps
-            # A short run meets a pair more or less than its share.
-            pairs = statistics.median(source.seconds.values()) / config.metric.refresh_every
-            loaded, drawing = loaded - met + pairs, drawing - met
-        yield [stage, *(f"{seconds:.3f}" for seconds in (repeated, loaded, drawing, pairs)), f"{repeated / loaded:.2f}"]
+                bench.assemblies.pair(number)  # the pool of a run that has been going on
+        train = training_step(stage_model(config), config.weight_decay, bench.device)
+        taken = {"one": 0.0, "real": 0.0, "batches": 0.0}
+        for step in range(warmup + steps):
+            begun = time.perf_counter()
+            drawn = source.batch(step)
+            ready = time.perf_counter()
+            batch = {key: value.to(bench.device) for key, value in drawn.items()}
+            train(batch)
+            wait(bench.device)
+            middle = time.perf_counter()
+            train(batch)
+            wait(bench.device)
+            if step >= warmup:
+                taken["batches"] += ready - begun
+                taken["real"] += middle - begun
+                taken["one"] += time.perf_counter() - middle
+        one, real, batches = (taken[key] / steps for key in ("one", "real", "batches"))
+        yield [stage, f"{one:.3f}", f"{real:.3f}", f"{batches:.3f}", f"{one / real:.2f}"]
 
 
 class MonaiAutoencoder(nn.Module):
@@ -235,7 +232,10 @@ def monai(bench: Bench) -> Rows:
             "MONAI, patches of 8³": (MonaiAutoencoder(config, TOKEN), batch),
             "MONAI, patches of 4³": (MonaiAutoencoder(config, STRIDE), few),
         }
-        steps = [training_step(model, crops, config.weight_decay) for model, crops in compared.values()]
+        steps = [
+            partial(training_step(model, config.weight_decay, bench.device), crops)
+            for model, crops in compared.values()
+        ]
         seconds = bench.time(*steps)
         rates = [len(crops["input"]) / taken for (_, crops), taken in zip(compared.values(), seconds, strict=True)]
         for (name, (model, crops)), step, rate in zip(compared.items(), steps, rates, strict=True):

@@ -1,10 +1,8 @@
-"""Template matching: average precision of cross-correlation with the true density, beside that of few-shot search.
+"""Template matching with a known density: the control that few-shot search is held against (`benchmarks.probe`).
 
-    python -m benchmarks.template_matching --project val/copick.json
-
-Takes the projects of ``few_shot.py``, as ``simulate`` writes them, and is told what an expert could know: the density
-of every complex, the range of tilts and the true defocus. The template gets the missing wedge, the contrast transfer
-and the whitening of the tomogram, in each of many rotations; a voxel's score is the highest correlation coefficient.
+It is told what an expert could know: the density, the range of tilts and the true defocus. The template gets the
+missing wedge, the contrast transfer and the whitening of the tomogram, in each of many rotations; a voxel's score is
+the highest correlation coefficient.
 
 References
 ----------
@@ -15,28 +13,15 @@ as in pytom-match-pick.
 r rotations, s samples along each axis of the template's cube, d x y z
 """
 
-import argparse
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
 from scipy.spatial.transform import Rotation
 from torch import Tensor
-from tqdm import tqdm
 
-from embed.evaluate import evaluate_query
-from tomoseek.config import DataConfig, Polarity
-from tomoseek.geometry import indices_to_points
-from tomoseek.peaks import find_peaks
-from tomoseek.picks import Picks, read_picks
-from tomoseek.simulate.builtin import builtin_density
-from tomoseek.simulate.maps import HOLLOW_RADIUS, find_map, load_density
 from tomoseek.simulate.microscope import MicroscopeConfig, contrast_transfer
-from tomoseek.tomograms import find_tomograms, object_radii, open_project
-from tomoseek.training import pick_device
 
 SHELL = 1e-3  # 1/Å, width of a shell of the noise spectrum
 SPREAD = 60.0  # Å around a density that contrast transfer and wedge may fill
@@ -224,49 +209,3 @@ def match_template(
     scores = best / (variance * mask.sum()).sqrt()
     scores = scores if coarse == fine else resample(scores, fine)
     return scores[tuple(slice(n) for n in volume.shape)].cpu()
-
-
-def pick(scores: Tensor, radius_angstrom: float, voxel_spacing: float) -> Picks:
-    """Return the peaks of scores, no two closer than a particle radius."""
-    peaks, values = find_peaks(scores.numpy(), radius_cells=radius_angstrom / voxel_spacing, threshold=0.0)
-    return Picks(indices_to_points(peaks, voxel_spacing), values)
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--project", required=True, help="copick.json with ground truth by user simulator")
-    parser.add_argument("--maps", type=Path, help="folder of the maps simulated, built-in models without it")
-    parser.add_argument("--rotations", type=int, default=1850)
-    parser.add_argument("--device", default="auto")
-    arguments = parser.parse_args()
-    root = open_project(arguments.project)
-    data = DataConfig(
-        project=arguments.project, runs=None, tomogram_type="wbp", voxel_spacing=None, polarity=Polarity.dark
-    )
-    # The first run holds the examples of few-shot search, which is not scored there.
-    tomograms = find_tomograms(data)[1:]
-    print("| complex | average precision |\n|---|---|")
-    precisions = []
-    for name, radius in object_radii(root).items():
-        truth, found = {}, {}
-        for tomogram in tqdm(tomograms, desc=name, disable=None):
-            run, spacing = tomogram.run, tomogram.voxel_spacing
-            record = json.loads((Path(arguments.project).parent / "simulation" / f"{run}.json").read_text())
-            path = find_map(arguments.maps, name) if arguments.maps else None
-            hollow = HOLLOW_RADIUS.get(name, 0.0)
-            known = load_density(path, spacing, hollow_radius=hollow) if path else builtin_density(name, spacing)
-            scores = match_template(
-                torch.from_numpy(-tomogram.read()), known, spacing, tilt_range_degree=max(record["tilts_degree"]),
-                defocus_um=record["defocus_um"], num_rotations=arguments.rotations,
-                device=pick_device(arguments.device),
-            )  # fmt: skip
-            truth[run] = read_picks(root, run, name, "simulator").points_xyz
-            found[run] = pick(scores, radius, spacing)
-        precisions.append(evaluate_query(truth, found, radius)["average_precision"])
-        print(f"| {name} | {precisions[-1]:.2f} |", flush=True)
-    print(f"| mean | {np.mean(precisions):.2f} |")
-
-
-if __name__ == "__main__":
-    main()

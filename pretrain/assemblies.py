@@ -20,13 +20,7 @@ from tomoseek.config import Polarity
 from tomoseek.errors import InputError
 from tomoseek.geometry import points_to_indices
 from tomoseek.normalise import measure_values
-from tomoseek.simulate import (
-    MicroscopeConfig,
-    SceneConfig,
-    load_density,
-    random_assembly,
-    simulate_tomogram,
-)
+from tomoseek.simulate import MicroscopeConfig, SceneConfig, load_density, random_assembly, simulate_tomogram
 from tomoseek.tomograms import Tomogram
 
 BACKGROUND, PADDING = -1, -2
@@ -36,7 +30,7 @@ CLEAR_VOXELS = 10.0
 
 @dataclass(slots=True)
 class Scene:
-    """One simulated tomogram: its two halves in float16, contrast numbers and particles."""
+    """One tomogram with particles: its two halves in float16, contrast numbers and particles."""
 
     halves: NDArray[np.float16]  # 2 z y x
     centre: float

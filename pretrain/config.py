@@ -92,6 +92,10 @@ class PretrainConfig:
             raise InputError(
                 f"metric.scene: expected at least crop={self.crop} along each axis, found {self.metric.scene}"
             )
+        for name in ("snr", "defocus_um", "implant_contrast"):
+            pair = getattr(self.metric, name)
+            if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
+                raise InputError(f"metric.{name}: expected [low, high] with 0 < low <= high, found {list(pair)}")
         if not 0 < self.metric.implant_share <= 1:
             raise InputError(f"metric.implant_share: expected a share above 0, found {self.metric.implant_share}")
         if self.stage is StageName.masked and self.data.project is None:

@@ -1,8 +1,13 @@
 """Fixtures that more than one test file uses."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tomoseek.encoder import Encoder
+from tomoseek.errors import InputError
+from tomoseek.weights import export_encoder, load_encoder, random_encoder
 
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
@@ -13,3 +18,30 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real maps and picks (shared/data) are not beside this checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder() -> Encoder:
+    """Untrained weights, for what is saved, shared and loaded."""
+    return random_encoder("tiny", seed=5).eval()
+
+
+@pytest.fixture
+def exported(tiny_encoder: Encoder, tmp_path: Path) -> Path:
+    """The tiny encoder as one file in half precision."""
+    path = tmp_path / "shared" / "tomoseek-test.safetensors"
+    export_encoder(tiny_encoder, path, {"why": "to be shared"})
+    return path
+
+
+@pytest.fixture
+def complaint() -> Callable[[str | Path], str]:
+    """What loading an encoder says, on its one line."""
+
+    def of(source: str | Path) -> str:
+        with pytest.raises(InputError) as caught:
+            load_encoder(source)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return of

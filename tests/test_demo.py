@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from test_readme import check_command
 
 from tomoseek.complexes import CHALLENGE, COMPLEXES
-from tomoseek.config import CONFIG_DIR, to_dataclass
+from tomoseek.config import compose_settings
 from tomoseek.demo import draw_examples, run
 from tomoseek.demo_plan import DemoConfig, plan
 from tomoseek.demo_stages import Ledger, Stage, StageFailed, run_measured, run_stage, spoken_time
@@ -27,8 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def demo_config(*words: str) -> DemoConfig:
-    with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3"):
-        return to_dataclass(DemoConfig, compose("demo", overrides=list(words)))
+    return compose_settings("demo", DemoConfig, words)
 
 
 def writing_stage(folder: Path, text: str, name: str = "write", needs: tuple[str, ...] = ()) -> Stage:

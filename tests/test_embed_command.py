@@ -8,14 +8,13 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from scipy import ndimage
 
 from embed import build, evaluate, query
 from embed.__main__ import main
 from embed.examples import collect_examples
 from tomoseek.complexes import Complex
-from tomoseek.config import CONFIG_DIR, to_dataclass
+from tomoseek.config import compose_settings
 from tomoseek.errors import InputError
 from tomoseek.geometry import indices_to_points
 from tomoseek.picks import Picks, read_picks, read_points_csv, write_picks
@@ -46,12 +45,6 @@ def embed(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def configured(config_name: str, schema: type[Schema], *words: str) -> Schema:
-    """Compose a command's settings as the command line does."""
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return to_dataclass(schema, compose(config_name, overrides=list(words)))
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs of noise with identical bright shells (dark in the file), which even random features find."""
@@ -74,7 +67,7 @@ def index(project: Path) -> Path:
     """Its index."""
     folder = project.parent / "index"
     words = [f"data.project={project}", "encoder=random-small", f"index={folder}", "device=cpu"]
-    build.run(configured("embed_build", build.BuildConfig, *words))
+    build.run(compose_settings("embed_build", build.BuildConfig, words))
     return folder
 
 
@@ -103,9 +96,9 @@ def test_copick_reference_works_as_examples_and_evaluate_scores_the_other_run(
 ) -> None:
     words = [f"data.project={project}", "name=shell", f"out_dir={tmp_path}"]
     search = [*words, f"index={index}", "examples=shell:simulator/0", "run=a", "threshold=0"]
-    query.run(configured("embed_query", query.QueryConfig, *search))
+    query.run(compose_settings("embed_query", query.QueryConfig, search))
     scoring = [*words, "reference.user_id=simulator", "exclude_runs=[a]"]
-    evaluate.run(configured("embed_evaluate", evaluate.EvaluateConfig, *scoring))
+    evaluate.run(compose_settings("embed_evaluate", evaluate.EvaluateConfig, scoring))
     record = json.loads((tmp_path / "few_shot.json").read_text())
     assert record["runs"] == ["b"] and record["num_references"] == 4
     assert record["average_precision"] > 0.5
@@ -128,7 +121,8 @@ def test_copick_reference_works_as_examples_and_evaluate_scores_the_other_run(
 def test_bad_query_is_refused_and_the_project_stays(project: Path, index: Path, words: list[str], message: str) -> None:
     before = (project / "copick.json").read_text()
     with pytest.raises(InputError, match=message):
-        query.run(configured("embed_query", query.QueryConfig, f"data.project={project}", f"index={index}", *words))
+        words = [f"data.project={project}", f"index={index}", *words]
+        query.run(compose_settings("embed_query", query.QueryConfig, words))
     assert (project / "copick.json").read_text() == before
 
 

@@ -99,6 +99,19 @@ def test_candidates_and_their_neighbours_carry_true_scores_and_the_rest_none() -
     assert (found == -1).sum() == found.size - 27
 
 
+def test_hidden_neighbours_are_no_candidates_but_keep_their_true_likeness() -> None:
+    field = unit_field()
+    prototype = fit(field[2, 3, 4][None], Background.of(field.reshape(-1, 32)), Discriminant.cosine)
+    expected = prototype.score(field.reshape(-1, 32)).reshape(GRID)
+    shard = shard_of(field)
+    shard.particle_logit[:] = -9.0
+    shard.particle_logit[shard.rows(np.array([[2, 3, 4]]))] = 1.0
+    found, likeness = similarity_map(shard, prototype, -0.5, 0.0, 1)
+    around = (slice(1, 4), slice(2, 5), slice(3, 6))
+    assert (found >= -0.5).sum() == 1 and found[2, 3, 4] >= -0.5
+    np.testing.assert_allclose(likeness[around], expected[around], atol=0.01 * prototype.scale)
+
+
 def test_interpolation_at_cell_centres_returns_the_vectors_and_between_them_their_mean() -> None:
     field = unit_field()
     shard = shard_of(field, Storage.float16)

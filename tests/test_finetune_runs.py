@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 
 from finetune import evaluate, predict, train
@@ -16,7 +15,7 @@ from finetune.__main__ import main
 from finetune.checkpoint import load_description
 from finetune.settings import TrainConfig
 from tomoseek.complexes import Complex
-from tomoseek.config import CONFIG_DIR, to_dataclass
+from tomoseek.config import compose_settings
 from tomoseek.errors import InputError
 from tomoseek.picks import Picks, read_picks, write_picks
 from tomoseek.tomograms import add_tomogram, create_project, open_project
@@ -66,8 +65,7 @@ def make_project(folder: Path, runs: tuple[str, ...] = RUNS, num_each: int = 6) 
 
 def settings(command: str, schema: type, *words: str):
     """The command's own YAML with a few changes, as the command line would build it."""
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return to_dataclass(schema, compose(f"finetune_{command}", list(words)))
+    return compose_settings(f"finetune_{command}", schema, words)
 
 
 def train_settings(project: Path, out_dir: Path, *words: str) -> TrainConfig:

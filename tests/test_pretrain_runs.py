@@ -87,6 +87,15 @@ def test_finished_run_is_not_repeated_and_other_settings_are_refused(project: Pa
     assert "learning_rate" in other.stderr and "resume=false" in other.stderr
 
 
+def test_run_goes_on_when_it_is_made_longer(project: Path, tmp_path: Path) -> None:
+    words = [*masked(project), f"out_dir={tmp_path}"]
+    assert pretrain(*words, "num_steps=2").returncode == 0
+    first = losses(tmp_path)
+    longer = pretrain(*words, "num_steps=4")
+    assert "going on at step 2 of 4" in longer.stdout, longer.stderr
+    assert losses(tmp_path)[:2] == first and len(losses(tmp_path)) == 4
+
+
 def test_two_processes_train_together(project: Path, tmp_path: Path) -> None:
     launcher = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "-m")
     done = pretrain(*masked(project), f"out_dir={tmp_path}", "num_steps=3", launcher=launcher)
@@ -101,6 +110,7 @@ def test_two_processes_train_together(project: Path, tmp_path: Path) -> None:
         (["stage=masked"], "data.project"),
         (["stage=masked", "data.project=nowhere.json"], "nowhere.json"),
         (["stage=metric", "metric.margin=40"], "metric.margin"),
+        (["stage=metric", "metric.implant_contrast=[0,0.3]"], "metric.implant_contrast"),
         (["stage=metric", "batch_size=many"], "batch_size"),
         (["stage=metric", "no_such_setting=1"], "no_such_setting"),
     ],

@@ -4,13 +4,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.ablations import steps_within
 from benchmarks.probe.bed import REGIMES, SEEN, UNSEEN, Bed
 from benchmarks.probe.measures import DenseFeatures, few_shot, linear_probe
+from benchmarks.probe.rows import encoder_features
+from benchmarks.probe.supervised import supervised
+from tomoseek.complexes import COMPLEXES
 from tomoseek.config import Polarity
 from tomoseek.geometry import points_to_indices, voxel_to_cell
+from tomoseek.simulate import MicroscopeConfig, SceneConfig, builtin_density, simulate_tomogram
 from tomoseek.tomograms import Tomogram
+from tomoseek.weights import load_encoder
 
 SHAPE = (64, 160, 160)
 RADIUS = 80.0
@@ -73,6 +79,38 @@ def test_linear_probes_tell_perfect_features_from_noise(bed: Bed) -> None:
     assert perfect["particle_f1"] > 0.99
     assert perfect["class_f1"] > 0.99
     assert noise["class_f1"] < 0.8
+
+
+@pytest.fixture(scope="module")
+def simulated() -> Bed:
+    """Two small bright tomograms of three built-in complexes, as the simulator makes them."""
+    radii = {name: COMPLEXES[name].radius_angstrom for name in ("apo-ferritin", "ribosome", "proteasome")}
+    densities = {name: builtin_density(name, 10.0) for name in radii}
+    scene, microscope = SceneConfig(shape=[64, 128, 128]), MicroscopeConfig(snr=[0.4, 0.4])
+    tomograms = [simulate_tomogram(densities, dict.fromkeys(radii, 6), scene, microscope, seed) for seed in (70, 71)]
+    opened = [
+        Tomogram(
+            run=str(k), tomogram_type="wbp", voxel_spacing=10.0, array=tomogram.full.numpy(), polarity=Polarity.dark,
+            source="memory",
+        )
+        for k, tomogram in enumerate(tomograms)
+    ]  # fmt: skip
+    return Bed(REGIMES["bright"], opened, tomograms, [tomogram.points for tomogram in tomograms], radii, densities)
+
+
+def test_the_shipped_encoder_finds_complexes_it_never_saw_and_random_weights_do_not(simulated: Bed) -> None:
+    found = {}
+    for source in ("shipped", "random-small"):
+        dense = encoder_features(load_encoder(source), simulated, torch.device("cpu"))
+        found[source] = np.mean([score["average_precision"] for score in few_shot(simulated, dense, 3).values()])
+    assert found["shipped"] > 0.8
+    assert found["random-small"] < 0.3
+
+
+def test_the_supervised_control_trains_on_the_labels_it_is_given(simulated: Bed) -> None:
+    scores = supervised(simulated, 3, torch.device("cpu"), num_steps=2)
+    assert list(scores) == list(simulated.radii)
+    assert all(0 <= score["average_precision"] <= 1 for score in scores.values())
 
 
 def test_what_pretraining_may_see_is_not_what_is_searched() -> None:

@@ -11,7 +11,7 @@ import pytest
 import zarr
 from hydra import compose, initialize_config_dir
 
-from tomoseek.config import CONFIG_DIR, to_dataclass
+from tomoseek.config import CONFIG_DIR, compose_settings
 from tomoseek.errors import InputError
 from tomoseek.simulate import MicroscopeConfig
 from tomoseek.simulate.command import SimulateConfig, read_twin, run
@@ -28,8 +28,7 @@ SMALL = [
 
 
 def configured(*words: str) -> SimulateConfig:
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return to_dataclass(SimulateConfig, compose("simulate", overrides=list(words)))
+    return compose_settings("simulate", SimulateConfig, words)
 
 
 def test_the_yaml_names_every_setting_and_agrees_with_the_defaults_in_python() -> None:

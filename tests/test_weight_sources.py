@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from safetensors import safe_open
 from tomoseek import weight_sources
 from tomoseek.config import CONFIG_DIR
 from tomoseek.encoder import Encoder
-from tomoseek.errors import InputError
 from tomoseek.weight_sources import find_weights, parse_hub_id, shipped_names
-from tomoseek.weights import export_encoder, fingerprint, load_encoder, random_encoder, read_description, save_encoder
+from tomoseek.weights import export_encoder, fingerprint, load_encoder, read_description, save_encoder
 
+Complaint = Callable[[str | Path], str]
 LARGEST_SHIPPED = 25_000_000
 ROOT = Path(__file__).resolve().parent.parent
 HUB_COMMIT = "1234567890abcdef1234567890abcdef12345678"
@@ -36,32 +36,11 @@ for source in sys.argv[1:]:
 """
 
 
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return random_encoder("tiny", seed=5).eval()
-
-
-@pytest.fixture
-def exported(encoder: Encoder, tmp_path: Path) -> Path:
-    """The encoder as one file in half precision."""
-    path = tmp_path / "shared" / "tomoseek-test.safetensors"
-    export_encoder(encoder, path, {"why": "to be shared"})
-    return path
-
-
 @pytest.fixture
 def shipping(exported: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Pretend that the package ships the encoder, and nothing else."""
+    """Pretend that the package ships the tiny_encoder, and nothing else."""
     monkeypatch.setattr(weight_sources, "SHIPPED_DIR", exported.parent)
     return exported
-
-
-def complaint(source: str | Path) -> str:
-    """What loading says, on its one line."""
-    with pytest.raises(InputError) as caught:
-        load_encoder(source)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_folder_file_and_name_of_one_encoder_have_one_fingerprint(shipping: Path, tmp_path: Path) -> None:
@@ -85,11 +64,13 @@ def test_random_encoder_is_the_same_each_time_and_leaves_the_global_seed_alone()
     assert fingerprint(first) == fingerprint(load_encoder("random-tiny"))
 
 
-def test_unknown_model_lists_the_known_ones() -> None:
+def test_unknown_model_lists_the_known_ones(complaint: Complaint) -> None:
     assert "base, small, tiny" in complaint("random-huge")
 
 
-def test_missing_encoders_are_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_encoders_are_named_with_what_to_do(
+    complaint: Complaint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     assert "expected encoder.safetensors in folder 'runs', found none; run pretrain" in complaint("runs")
@@ -98,7 +79,7 @@ def test_missing_encoders_are_named_with_what_to_do(tmp_path: Path, monkeypatch:
     assert "give one of these" in complaint("runs/encoder.safetensors")
 
 
-def test_unknown_name_lists_the_shipped_ones(shipping: Path) -> None:
+def test_unknown_name_lists_the_shipped_ones(complaint: Complaint, shipping: Path) -> None:
     assert "(shipped: tomoseek-test)" in complaint("tomoseek-tset")
     assert "expected tomoseek-small among the shipped encoders, found tomoseek-test" in complaint("shipped")
     shipping.rename(shipping.with_name("tomoseek-small.safetensors"))
@@ -108,13 +89,13 @@ def test_unknown_name_lists_the_shipped_ones(shipping: Path) -> None:
 
 
 def test_existing_path_comes_before_every_other_meaning(
-    encoder: Encoder, shipping: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_encoder: Encoder, shipping: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     for name in ("random-tiny", "shipped", "tomoseek-test", "owner/name", "owner/name@main"):
-        save_encoder(encoder, Path(name), {})
-        assert fingerprint(load_encoder(name)) == fingerprint(encoder)
+        save_encoder(tiny_encoder, Path(name), {})
+        assert fingerprint(load_encoder(name)) == fingerprint(tiny_encoder)
 
 
 def test_shipped_encoders_are_small_and_sound() -> None:

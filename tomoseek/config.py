@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -63,6 +63,18 @@ def to_dataclass(schema: type[Schema], config: DictConfig) -> Schema:
         raise InputError(f"setting '{error.full_key}': {reason}; see --help for every setting") from error
     assert isinstance(built, schema)
     return built
+
+
+def compose_settings(config_name: str, schema: type[Schema], words: Sequence[str] = ()) -> Schema:
+    """Build the settings that ``configs/<config_name>.yaml`` and ``key=value`` words make, without a command line.
+
+    Raises
+    ------
+    InputError
+        As `to_dataclass`.
+    """
+    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return to_dataclass(schema, hydra.compose(config_name, list(words)))
 
 
 def launch(config_name: str, schema: type[Schema], main: Callable[[Schema], None]) -> None:

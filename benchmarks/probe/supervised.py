@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import hydra
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from benchmarks.probe.rows import OVERLAP, TILE
 from pretrain.assemblies import Scene, draw_crop, scene_of
 from pretrain.config import PretrainConfig
 from pretrain.metric import sample_features
-from tomoseek.config import CONFIG_DIR, to_dataclass
+from tomoseek.config import compose_settings
 from tomoseek.tiling import predict_tiled
 from tomoseek.training import autocast, cosine_learning_rate
 from tomoseek.weights import random_encoder
@@ -31,11 +30,10 @@ def supervised_row(bed: Bed, device: torch.device) -> dict[str, Any]:
     return {"shots": shots}
 
 
-def supervised(bed: Bed, shots: int, device: torch.device) -> dict[str, dict[str, float]]:
+def supervised(bed: Bed, shots: int, device: torch.device, num_steps: int = NUM_STEPS) -> dict[str, dict[str, float]]:
     """Train one network for all classes from ``shots`` labels each; what has no label may count as background."""
     names = list(bed.points[0])
-    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = to_dataclass(PretrainConfig, hydra.compose("pretrain", ["stage=metric"]))
+    config = compose_settings("pretrain", PretrainConfig, ["stage=metric"])
     random = np.random.default_rng(0)
     labelled = [bed.points[0][name][random.permutation(len(bed.points[0][name]))[:shots]] for name in names]
     halves = torch.stack([bed.simulated[0].even, bed.simulated[0].odd]).neg().numpy()  # protein positive
@@ -44,8 +42,8 @@ def supervised(bed: Bed, shots: int, device: torch.device) -> dict[str, dict[str
     head = nn.Conv3d(encoder.config.fused_channels, len(names) + 1, 1).to(device)
     parameters = [*encoder.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_RATE, weight_decay=0.05)
-    for step in range(NUM_STEPS):
-        optimizer.param_groups[0]["lr"] = cosine_learning_rate(step, NUM_STEPS, PEAK_RATE, 10)
+    for step in range(num_steps):
+        optimizer.param_groups[0]["lr"] = cosine_learning_rate(step, num_steps, PEAK_RATE, 10)
         with autocast(device):
             loss = functional.cross_entropy(*logits_and_labels(encoder, head, scene, config, random, device))
         optimizer.zero_grad(set_to_none=True)

@@ -201,12 +201,19 @@ def _is_done(out_dir: Path, run_name: str, settings: dict[str, Any]) -> bool:
     return True
 
 
-def _write_run(root: Any, run_name: str, tomogram: SimulatedTomogram, voxel_spacing: float, halves: bool) -> None:
+def write_volumes(
+    root: Any, run_name: str, tomogram: SimulatedTomogram, voxel_spacing: float, halves: bool = True
+) -> None:
+    """Write a simulated tomogram into a project, as ``wbp`` and, with ``halves``, ``wbp-even`` and ``wbp-odd``."""
     volumes = {"wbp": tomogram.full}
     if halves:
         volumes |= {"wbp-even": tomogram.even, "wbp-odd": tomogram.odd}
     for tomogram_type, volume in volumes.items():
         add_tomogram(root, run_name, tomogram_type, voxel_spacing, volume.cpu().numpy())
+
+
+def _write_run(root: Any, run_name: str, tomogram: SimulatedTomogram, voxel_spacing: float, halves: bool) -> None:
+    write_volumes(root, run_name, tomogram, voxel_spacing, halves)
     for name, points in tomogram.points.items():
         write_picks(root, run_name, name, Picks(points), USER_ID, SESSION_ID)
 
