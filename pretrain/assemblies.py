@@ -26,6 +26,8 @@ from tomoseek.tomograms import Tomogram
 BACKGROUND, PADDING = -1, -2
 OFF_CENTRE_VOXELS = (4.0, 8.0)
 CLEAR_VOXELS = 10.0
+MASS_KDA = (150.0, 4000.0)
+MASS_SPREAD = 1.3  # heaviest over lightest of a family
 
 
 @dataclass(slots=True)
@@ -40,10 +42,33 @@ class Scene:
     label: NDArray[np.int64]  # m
 
 
-def make_densities(names: list[int | str], voxel_spacing: float, device: torch.device) -> dict[str, Tensor]:
+def draw_numbers(config: MetricConfig, count: int, random: np.random.Generator) -> list[int]:
+    """Draw the numbers of procedural assemblies, in families of ``config.siblings``."""
+    num_families = -(-count // config.siblings)
+    if config.num_classes is None:
+        families = random.integers(2**40 // config.siblings, size=num_families)
+    else:
+        families = random.permutation(-(-config.num_classes // config.siblings))[:num_families]
+    numbers = [int(family) * config.siblings + k for family in families for k in range(config.siblings)]
+    return [number for number in numbers if config.num_classes is None or number < config.num_classes][:count]
+
+
+def procedural(number: int, siblings: int, voxel_spacing: float) -> Tensor:
+    """Invent the assembly of a number; those of a family, ``number // siblings``, differ little in mass."""
+    low, high = MASS_KDA
+    if siblings > 1:
+        random = np.random.default_rng([number // siblings, siblings])
+        mass = float(np.exp(random.uniform(np.log(low), np.log(high / MASS_SPREAD))))
+        low, high = mass, mass * MASS_SPREAD
+    return random_assembly(number, voxel_spacing, (low, high))
+
+
+def make_densities(
+    names: list[int | str], siblings: int, voxel_spacing: float, device: torch.device
+) -> dict[str, Tensor]:
     """Return the density of each class (a number: procedural assembly; a path: density map)."""
     densities = {
-        str(name): random_assembly(name, voxel_spacing)
+        str(name): procedural(name, siblings, voxel_spacing)
         if isinstance(name, int)
         else load_density(Path(name), voxel_spacing)
         for name in names
@@ -113,18 +138,12 @@ class AssemblyCrops:
         metric, seed = self.config.metric, self.config.seed
         if number not in self._pool:
             random = np.random.default_rng([seed, 2, number, self.rank])
-            known: list[int | str] = list(metric.maps)
-            if metric.num_classes is None:
-                fresh = random.integers(2**40, size=metric.classes_per_scene)
-                num_maps = min(len(known), metric.classes_per_scene // 3)
-                procedural = [int(v) for v in fresh[num_maps:]]
-                names = [known[k] for k in random.permutation(len(known))[:num_maps]] + procedural
-            else:
-                known += list(range(metric.num_classes))
-                names = [known[k] for k in random.permutation(len(known))[: metric.classes_per_scene]]
+            num_maps = metric.classes_per_scene if metric.num_classes == 0 else metric.classes_per_scene // 3
+            names: list[int | str] = [metric.maps[k] for k in random.permutation(len(metric.maps))[:num_maps]]
+            names += draw_numbers(metric, metric.classes_per_scene - len(names), random)
             seeds = [int(v) for v in random.integers(2**40, size=2)]
             sources = [self._draw_source(random) for _ in seeds]
-            densities = make_densities(names, self.voxel_spacing, self.device)
+            densities = make_densities(names, metric.siblings, self.voxel_spacing, self.device)
             first, second = (
                 make_scene(metric, self.voxel_spacing, densities, s, self.device, source)
                 for s, source in zip(seeds, sources, strict=True)

@@ -34,6 +34,7 @@ class MetricConfig:
     """Metric learning on simulated procedural assemblies."""
 
     num_classes: int | None
+    siblings: int
     maps: list[str]
     scene: list[int]
     classes_per_scene: int
@@ -92,6 +93,8 @@ class PretrainConfig:
             raise InputError(
                 f"metric.scene: expected at least crop={self.crop} along each axis, found {self.metric.scene}"
             )
+        if self.metric.siblings < 1:
+            raise InputError(f"metric.siblings: expected at least 1, found {self.metric.siblings}")
         for name in ("snr", "defocus_um", "implant_contrast"):
             pair = getattr(self.metric, name)
             if len(pair) != 2 or not 0 < pair[0] <= pair[1]:

@@ -18,7 +18,7 @@ def random_assembly(
     mass_kda: tuple[float, float] = (150.0, 4000.0),
     groups: tuple[str, ...] = GROUPS,
 ) -> Tensor:
-    """Invent one complex: a random point group over a subunit of one to four ellipsoidal domains.
+    """Invent one complex: a random point group over a subunit of one to eight ellipsoidal domains.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def _uniform(low: float, high: float, generator: torch.Generator) -> float:
 
 
 def _subunit(mass_kda: float, generator: torch.Generator) -> Domains:
-    """Chain one to four ellipsoids that touch, of random shares of the mass, shapes and directions."""
+    """Chain one to eight ellipsoids that touch, of random shares of the mass, shapes and directions."""
     # A domain is rarely below 8 kDa, so that light subunits are single.
-    most = max(1, min(4, int(mass_kda / 8)))
+    most = max(1, min(8, int(mass_kda / 8)))
     least = 2 if mass_kda > 150 else 1  # so heavy a chain is never one smooth blob
     count = int(torch.randint(min(least, most), most + 1, (), generator=generator))
     share = 0.4 + torch.rand(count, generator=generator)

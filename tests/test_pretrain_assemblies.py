@@ -1,0 +1,42 @@
+"""Which procedural assemblies a pair of scenes holds."""
+
+import numpy as np
+import pytest
+
+from pretrain.assemblies import MASS_SPREAD, draw_numbers, procedural
+from pretrain.config import MetricConfig, PretrainConfig
+from tomoseek.config import compose_settings
+from tomoseek.simulate.domains import mass_kda
+
+
+def metric(*words: str) -> MetricConfig:
+    return compose_settings("pretrain", PretrainConfig, ["stage=metric", *words]).metric
+
+
+def test_siblings_weigh_about_the_same_and_families_do_not() -> None:
+    numbers = draw_numbers(metric("metric.siblings=4"), 40, np.random.default_rng(0))
+    masses = np.array([mass_kda(procedural(number, 4, 20.0), 20.0) for number in numbers]).reshape(10, 4)
+    # What overlapping or soft-edged domains add to or take from the mass stays within a tenth.
+    assert (masses.max(1) / masses.min(1)).max() < 1.1 * MASS_SPREAD
+    assert masses.max() / masses.min() > 3
+
+
+def test_siblings_differ_in_shape() -> None:
+    first, second = (procedural(number, 4, 20.0) for number in (8, 9))
+    assert first.shape != second.shape or float((first - second).abs().mean() / first.mean()) > 0.2
+
+
+def test_an_endless_stream_never_repeats_and_a_number_is_always_the_same_assembly() -> None:
+    config = metric("metric.siblings=3")
+    drawn = [number for seed in range(50) for number in draw_numbers(config, 24, np.random.default_rng(seed))]
+    assert len(set(drawn)) == len(drawn) == 50 * 24
+    assert procedural(drawn[0], 3, 20.0).equal(procedural(drawn[0], 3, 20.0))
+
+
+@pytest.mark.parametrize(("num_classes", "count"), [(30, 24), (10, 10), (0, 0)])
+def test_a_limited_number_of_classes_is_kept_to(num_classes: int, count: int) -> None:
+    config = metric(f"metric.num_classes={num_classes}", "metric.siblings=4")
+    drawn = [draw_numbers(config, 24, np.random.default_rng(seed)) for seed in range(30)]
+    assert max(len(numbers) for numbers in drawn) == count
+    seen = {number for numbers in drawn for number in numbers}
+    assert seen == set(range(num_classes))
