@@ -1,10 +1,10 @@
 """What each ingredient of pretraining is worth: the recipe with one thing changed, all at equal processor time.
 
-    python -m benchmarks.ablations --maps ../shared/data/maps --out ablations --minutes 7
+    python -m benchmarks.ablations --maps ../shared/data/maps --out ablations
 
-Each arm trains the small encoder on one thread for the same processor time (steps follow from measured costs, so
-that a busy machine changes nothing), then `benchmarks.probe` measures it. Arms that are done are kept; a killed
-run goes on where it was.
+Each arm trains the tiny encoder (--model) on one thread for the same processor time (steps follow from measured
+costs, so that a busy machine changes nothing), then `benchmarks.probe` measures it. Arms that are done are kept; a
+killed run goes on where it was.
 """
 
 import argparse
@@ -39,6 +39,10 @@ class Part:
     share: float = 1.0
     words: tuple[str, ...] = ()
 
+    def data(self, project: Path) -> list[str]:
+        """Name the unlabeled tomograms to the masked stage; the metric stage would set particles into them."""
+        return [f"data.project={project}"] if self.stage == "masked" else []
+
 
 def arms(maps: Path | None) -> dict[str, list[Part]]:
     """List the arms; the first is the recipe."""
@@ -50,6 +54,7 @@ def arms(maps: Path | None) -> dict[str, list[Part]]:
         "masked only, noise2noise": [Part("masked", 1.0, (NOISE2NOISE,))],
         "no ViT": [Part("metric", words=("model.depth=0",))],
         "linear patches": [Part("metric", words=("model.tokenizer=patches",))],
+        "any mass, no families": [Part("metric", words=("metric.siblings=1",))],
         "30 classes": [Part("metric", words=("metric.num_classes=30",))],
         "100 classes": [Part("metric", words=("metric.num_classes=100",))],
         "300 classes": [Part("metric", words=("metric.num_classes=300",))],
@@ -90,15 +95,15 @@ def pretrain(words: list[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def costs(part: Part, project: Path, out: Path) -> dict[str, float]:
+def costs(part: Part, model: str, project: Path, out: Path) -> dict[str, float]:
     """Measure seconds of processor time per step and per pair of scenes, by runs of different length."""
-    model = [word for word in part.words if word.startswith("model.")]
-    path = out / f"{'_'.join(['costs', part.stage, *model]).replace('=', '-')}.json"
+    words = [f"model={model}", *(word for word in part.words if word.startswith("model."))]
+    path = out / f"{'_'.join(['costs', part.stage, *words]).replace('=', '-')}.json"
     if path.exists():
         saved: dict[str, float] = json.loads(path.read_text())
         return saved
     still = ["metric.pool=1", "metric.refresh_every=1000"]
-    common = [f"stage={part.stage}", f"data.project={project}", f"out_dir={out / 'costs'}", "resume=false", *model]
+    common = [f"stage={part.stage}", f"out_dir={out / 'costs'}", "resume=false", *words, *part.data(project)]
     short, long = (pretrain([*common, *still, f"num_steps={steps}"]) for steps in (2, 12))
     measured = {"step": (long - short) / 10, "pair": 0.0}
     if part.stage == "metric":
@@ -114,7 +119,7 @@ def steps_within(seconds: float, cost: dict[str, float], pool: int = 8, refresh_
     return max(1, int((seconds - pool * cost["pair"]) / (cost["step"] + cost["pair"] / refresh_every)))
 
 
-def train_arm(name: str, parts: list[Part], project: Path, out: Path, seconds: float) -> dict[str, Any]:
+def train_arm(name: str, parts: list[Part], model: str, project: Path, out: Path, seconds: float) -> dict[str, Any]:
     """Train one arm and return what it took."""
     folder = out / "arms" / name.replace(" ", "_").replace(",", "")
     record_path = folder / "record.json"
@@ -123,11 +128,12 @@ def train_arm(name: str, parts: list[Part], project: Path, out: Path, seconds: f
         return saved
     encoder, used, steps_taken = None, 0.0, []
     for part in parts:
-        num_steps = steps_within(seconds * part.share, costs(part, project, out))
+        num_steps = steps_within(seconds * part.share, costs(part, model, project, out))
         out_dir = folder / part.stage
         start = [] if encoder is None else [f"encoder={encoder}"]
-        words = [f"stage={part.stage}", f"data.project={project}", f"num_steps={num_steps}", f"out_dir={out_dir}"]
-        used += pretrain([*words, *start, *part.words, f"warmup_steps={max(5, num_steps // 10)}"])
+        words = [f"stage={part.stage}", f"model={model}", f"num_steps={num_steps}", f"out_dir={out_dir}"]
+        words += [*part.data(project), *start, *part.words, f"warmup_steps={max(5, num_steps // 10)}"]
+        used += pretrain(words)
         encoder = out_dir
         steps_taken.append(num_steps)
     record = {"name": name, "encoder": str(encoder), "steps": steps_taken, "processor_seconds": used}
@@ -140,13 +146,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("ablations"), help="folder of arms and measurements")
     parser.add_argument("--maps", type=Path, help="folder of density maps named after their PDB entries")
-    parser.add_argument("--minutes", type=float, default=7.0, help="processor time of each arm (default 7)")
+    parser.add_argument("--minutes", type=float, default=6.0, help="processor time of each arm (default 6)")
+    parser.add_argument(
+        "--model", default="tiny", help="size of the encoder (default tiny, which learns most in little time)"
+    )
     parser.add_argument("--arms", nargs="*", help="only these")
     arguments = parser.parse_args()
     project = unlabeled_project(arguments.out / "unlabeled")
     listed = arms(arguments.maps)
     for name in arguments.arms or listed:
-        record = train_arm(name, listed[name], project, arguments.out, 60 * arguments.minutes)
+        record = train_arm(name, listed[name], arguments.model, project, arguments.out, 60 * arguments.minutes)
         words = ["--out", str(arguments.out / "probe"), "--controls", "--encoder", f"{name}={record['encoder']}"]
         if arguments.maps is not None:
             words += ["--maps", str(arguments.maps)]

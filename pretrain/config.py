@@ -21,6 +21,7 @@ class MaskedConfig:
 
     mask_ratio: float
     piece: int
+    rebuilt_share: float
     target_sigma: float
     visible_weight: float
     fourier_weight: float
@@ -87,6 +88,8 @@ class PretrainConfig:
             )
         if not 0 < self.masked.mask_ratio < 1:
             raise InputError(f"masked.mask_ratio: expected a share between 0 and 1, found {self.masked.mask_ratio}")
+        if not 0 < self.masked.rebuilt_share <= 1:
+            raise InputError(f"masked.rebuilt_share: expected a share above 0, found {self.masked.rebuilt_share}")
         if self.metric.margin * 2 >= self.crop:
             raise InputError(f"metric.margin: expected less than half of crop={self.crop}, found {self.metric.margin}")
         if any(size < self.crop for size in self.metric.scene):

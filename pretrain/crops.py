@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pretrain.config import PretrainConfig
-from pretrain.masked import choose_visible
+from pretrain.masked import draw_pieces
 from tomoseek.tomograms import Tomogram, find_tomograms
 
 
@@ -33,7 +33,7 @@ class MaskedCrops:
         self.share = voxels / voxels.sum()
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Draw the batch of a step: ``input``, ``target`` ``(b, z, y, x)`` and ``visible`` ``(b, v)``."""
+        """Draw the batch of a step: ``input`` and ``target`` crops, ``visible`` and ``hidden`` pieces."""
         config = self.config
         random = np.random.default_rng([config.seed, 1, step, self.rank])
         inputs, targets = [], []
@@ -49,8 +49,11 @@ class MaskedCrops:
             targets.append(np.flip(pair[1], flips))
         generator = torch.Generator().manual_seed(int(random.integers(2**62)))
         num_pieces = (config.crop // config.masked.piece) ** 3
+        masked = config.masked
+        visible, hidden = draw_pieces(config.batch_size, num_pieces, masked.mask_ratio, masked.rebuilt_share, generator)
         return {
             "input": torch.from_numpy(np.stack(inputs)),
             "target": torch.from_numpy(np.stack(targets)),
-            "visible": choose_visible(config.batch_size, num_pieces, config.masked.mask_ratio, generator),
+            "visible": visible,
+            "hidden": hidden,
         }

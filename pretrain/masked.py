@@ -1,7 +1,7 @@
-"""Masked autoencoding: the encoder sees a quarter of a crop, a narrow decoder rebuilds the rest.
+"""Masked autoencoding: the encoder sees a quarter of a crop, a narrow decoder rebuilds some of the rest.
 
-Shapes: b crops, n pieces of a crop (v visible), p piece edge in voxels, k tokens along a piece edge,
-t tokens of a crop, d decoder width, z y x voxels.
+Shapes: b crops, n pieces of a crop (v visible, h hidden and rebuilt), p piece edge in voxels, k tokens along a piece
+edge, d decoder width, z y x voxels.
 """
 
 import torch
@@ -20,29 +20,41 @@ def cut(volume: Tensor, edge: int) -> Tensor:
     return rearrange(volume, "b (z i) (y j) (x k) -> b (z y x) i j k", i=edge, j=edge, k=edge)
 
 
-def join(cubes: Tensor, grid: int) -> Tensor:
-    """Put ``(b, grid**3, edge, edge, edge)`` cubes back into ``(b, z, y, x)`` crops; inverse of `cut`."""
-    return rearrange(cubes, "b (z y x) i j k -> b (z i) (y j) (x k)", z=grid, y=grid)
+def choose(pieces: Tensor, index: Tensor) -> Tensor:
+    """Take the pieces ``(b, m)`` of each crop out of ``(b, n, ...)``: ``(b, m, ...)``."""
+    return torch.stack([sample[chosen] for sample, chosen in zip(pieces, index, strict=True)])
 
 
-def choose_visible(batch: int, num_pieces: int, mask_ratio: float, generator: torch.Generator) -> Tensor:
-    """Draw the ``(b, v)`` indices of the pieces that stay visible, at least one of each crop."""
-    num_visible = max(1, round(num_pieces * (1 - mask_ratio)))
+def draw_pieces(
+    batch: int, num_pieces: int, mask_ratio: float, rebuilt_share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw the pieces that stay visible and those, of the hidden ones, that are to be rebuilt.
+
+    Returns
+    -------
+    tuple
+        Indices ``(b, v)`` and ``(b, h)``, rising; at least one of each.
+    """
+    num_visible = min(max(1, round(num_pieces * (1 - mask_ratio))), num_pieces - 1)
+    num_rebuilt = max(1, round((num_pieces - num_visible) * rebuilt_share))
     order = torch.rand(batch, num_pieces, generator=generator).argsort(dim=1)
-    return order[:, :num_visible].sort(dim=1).values
+    visible, hidden = order[:, :num_visible], order[:, num_visible : num_visible + num_rebuilt]
+    return visible.sort(dim=1).values, hidden.sort(dim=1).values
 
 
 class MaskedAutoencoder(nn.Module):
-    """Encoder, mask tokens and decoder.
+    """Encoder, mask token and decoder.
 
     Hidden pieces are dropped before the first convolution: the visible ones are convolved apart from each
-    other, so nothing of a hidden piece reaches the encoder and nothing is spent on it. The hidden pieces are
-    rebuilt from the transformer's tokens by the decoder; the visible ones are denoised from the fused
-    stride-4 map, which trains the layers that dense features pass through.
+    other, so nothing of a hidden piece reaches the encoder and nothing is spent on it. Of the hidden pieces a share is
+    rebuilt, by a decoder that sees the transformer's tokens and a mask token for every token of those pieces: the rest
+    is never computed. The visible ones are denoised from the fused stride-4 map, which trains the layers that dense
+    features pass through.
 
     References
     ----------
-    He et al., Masked autoencoders are scalable vision learners, 2021, section 3.
+    He et al., Masked autoencoders are scalable vision learners, 2021, section 3; Fu et al., Rethinking patch
+    dependence for masked autoencoders, 2024, section 3.4 (rebuilding a share of what is hidden).
     """
 
     def __init__(self, encoder: Encoder, crop: int, config: MaskedConfig) -> None:
@@ -63,54 +75,48 @@ class MaskedAutoencoder(nn.Module):
         Parameters
         ----------
         batch
-            ``input`` and ``target`` ``(b, z, y, x)`` normalised crops of one place; ``visible`` ``(b, v)``.
+            ``input`` and ``target`` ``(b, z, y, x)`` normalised crops of one place; ``visible`` ``(b, v)`` and
+            ``hidden`` ``(b, h)``, see `draw_pieces`.
         """
-        rebuilt, hidden = self.reconstruct(batch["input"], batch["visible"])
-        target = low_pass(batch["target"], self.config.target_sigma)
-        squared = (rebuilt - target).square()
-        share = hidden.mean()
-        masked = (squared * hidden).mean() / share
-        visible = (squared * (1 - hidden)).mean() / (1 - share)
-        loss = masked + self.config.visible_weight * visible
-        losses = {"masked": masked, "visible": visible}
+        visible, hidden = batch["visible"], batch["hidden"]
+        rebuilt, denoised = self.reconstruct(batch["input"], visible, hidden)
+        target = cut(low_pass(batch["target"], self.config.target_sigma), self.config.piece)  # b n p p p
+        losses = {
+            "masked": (rebuilt - choose(target, hidden)).square().mean(),
+            "visible": (denoised - choose(target, visible)).square().mean(),
+        }
+        loss = losses["masked"] + self.config.visible_weight * losses["visible"]
         if self.config.fourier_weight:
-            losses["fourier"] = fourier_difference(rebuilt, target)
+            losses["fourier"] = fourier_difference(rebuilt, choose(target, hidden))
             loss = loss + self.config.fourier_weight * losses["fourier"]
         return {"loss": loss, **losses}
 
-    def reconstruct(self, volume: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-        """Rebuild crops from their visible pieces.
+    def reconstruct(self, volume: Tensor, visible: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Rebuild hidden pieces from visible ones, and denoise those.
 
         Returns
         -------
         tuple
-            ``(b, z, y, x)`` prediction in float32, and a map of the same shape that is 1 where pieces were hidden.
+            Pieces in float32, hidden ones ``(b, h, p, p, p)`` and visible ones ``(b, v, p, p, p)``.
         """
         piece, grid = self.config.piece, self.crop // self.config.piece
-        pieces = cut(volume, piece)  # b n p p p
-        shown = torch.stack([sample[index] for sample, index in zip(pieces, visible, strict=True)])  # b v p p p
-        k, tokens_across = piece // TOKEN, self.crop // TOKEN
+        k = piece // TOKEN
         positions = rearrange(token_grid((grid,) * 3, volume.device) * k, "n c -> n 1 c")
         positions = positions + token_grid((k,) * 3, volume.device)  # n k^3 3
-        seen_at = rearrange(positions[visible], "b v k c -> b (v k) c")
-        features = self.encoder.forward_visible(shown, seen_at)
+        seen_at, hidden_at = (rearrange(positions[index], "b m t c -> b (m t) c") for index in (visible, hidden))
+        features = self.encoder.forward_visible(choose(cut(volume, piece), visible), seen_at)
 
-        tokens = rearrange(features.stride8, "(b v) d z y x -> b (v z y x) d", b=len(volume))
-        tokens = self.project(tokens)  # b v*k^3 d
-        full = repeat(self.mask_token, "d -> b t d", b=len(volume), t=tokens_across**3).to(tokens.dtype)
-        scale = torch.tensor([tokens_across**2, tokens_across, 1], device=volume.device)
-        place = (seen_at.long() * scale).sum(-1, keepdim=True).expand(-1, -1, tokens.shape[-1])
-        full = full.scatter(1, place, tokens)  # b t d
-        full = self.decoder(full, token_grid((tokens_across,) * 3, volume.device))
-        cubes = rearrange(self.rebuild(full).float(), "b t (i j k) -> b t i j k", i=TOKEN, j=TOKEN)
-        hidden_part = cut(join(cubes, tokens_across), piece)  # b n p p p
+        seen = rearrange(features.stride8, "(b v) d z y x -> b (v z y x) d", b=len(volume))
+        seen = self.project(seen)  # b v*k^3 d
+        asked = repeat(self.mask_token, "d -> b m d", b=len(volume), m=hidden_at.shape[1]).to(seen.dtype)
+        tokens = self.decoder(torch.cat([seen, asked], 1), torch.cat([seen_at, hidden_at], 1))
+        cubes = self.rebuild(tokens[:, seen.shape[1] :]).float()  # b h*k^3 TOKEN^3
+        sizes = {"z": k, "y": k, "x": k, "i": TOKEN, "j": TOKEN}
+        rebuilt = rearrange(cubes, "b (h z y x) (i j l) -> b h (z i) (y j) (x l)", **sizes)
 
         clean = self.denoise(features.stride4).float()  # b*v 64 p/4 p/4 p/4
-        clean = rearrange(clean, "(b v) (i j k) z y x -> b v (z i) (y j) (x k)", b=len(volume), i=4, j=4)
-        index = visible[:, :, None, None, None].expand_as(clean)
-        rebuilt = hidden_part.scatter(1, index, clean)
-        hidden = torch.ones_like(hidden_part).scatter(1, index, 0.0)
-        return join(rebuilt, grid), join(hidden, grid)
+        denoised = rearrange(clean, "(b v) (i j k) z y x -> b v (z i) (y j) (x k)", b=len(volume), i=4, j=4)
+        return rebuilt, denoised
 
 
 def low_pass(volume: Tensor, sigma: float) -> Tensor:
@@ -139,8 +145,8 @@ def gaussian_matrix(size: int, sigma: float) -> Tensor:
 
 
 def fourier_difference(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute difference of the Fourier magnitudes of ``(b, z, y, x)`` crops, in units of one voxel."""
-    size = a[0].numel() ** 0.5
-    magnitudes = [torch.fft.rfftn(volume.float(), dim=(1, 2, 3)).abs() / size for volume in (a, b)]
+    """Mean absolute difference of the Fourier magnitudes of ``(..., z, y, x)`` volumes, in units of one voxel."""
+    size = a.shape[-3:].numel() ** 0.5
+    magnitudes = [torch.fft.rfftn(volume.float(), dim=(-3, -2, -1)).abs() / size for volume in (a, b)]
     difference: Tensor = (magnitudes[0] - magnitudes[1]).abs().mean()
     return difference

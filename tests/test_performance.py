@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.floor import count_work
-from pretrain.masked import choose_visible, cut
+from pretrain.masked import choose, cut, draw_pieces
 from tomoseek.encoder import Encoder, EncoderConfig
 from tomoseek.training import autocast
 
@@ -43,8 +43,8 @@ def test_fused_attention_counts_as_written_out() -> None:
 def test_hidden_pieces_cost_the_pyramid_nothing() -> None:
     encoder = Encoder(EncoderConfig(conv_channels=[8, 8, 8], width=24, depth=0, num_heads=2, fused_channels=8))
     crops = torch.randn(2, 64, 64, 64)
-    visible = choose_visible(2, 64, 0.75, torch.Generator().manual_seed(0))
-    pieces = cut(crops, 16)[torch.arange(2)[:, None], visible]
+    visible, _ = draw_pieces(2, 64, 0.75, 1.0, torch.Generator().manual_seed(0))
+    pieces = choose(cut(crops, 16), visible)
     whole = count_work(lambda: encoder.pyramid(crops[:, None], 2)).flops
     assert count_work(lambda: encoder.pyramid(pieces.flatten(0, 1)[:, None], 2)).flops == whole / 4
 

@@ -6,12 +6,12 @@ import torch
 from scipy import ndimage
 
 from pretrain.config import MaskedConfig
-from pretrain.masked import MaskedAutoencoder, choose_visible, cut, fourier_difference, join, low_pass
+from pretrain.masked import MaskedAutoencoder, choose, cut, draw_pieces, fourier_difference, low_pass
 from pretrain.metric import sample_features, supervised_contrastive
 from tomoseek.weights import random_encoder
 
 MASKED = MaskedConfig(
-    mask_ratio=0.75, piece=16, target_sigma=1.0, visible_weight=0.25, fourier_weight=0.01,
+    mask_ratio=0.75, piece=16, rebuilt_share=1.0, target_sigma=1.0, visible_weight=0.25, fourier_weight=0.01,
     decoder_width=24, decoder_depth=1, decoder_heads=2,
 )  # fmt: skip
 
@@ -21,30 +21,53 @@ def autoencoder() -> MaskedAutoencoder:
     return MaskedAutoencoder(random_encoder("tiny"), 32, MASKED)
 
 
-def test_cutting_and_joining_returns_the_volume() -> None:
+def test_pieces_lie_where_they_should() -> None:
     volume = torch.randn(2, 32, 32, 32)
-    assert torch.equal(join(cut(volume, 8), 4), volume)
-    assert torch.equal(cut(volume, 8)[0, 1], volume[0, :8, :8, 8:16])
+    pieces = cut(volume, 8)
+    assert torch.equal(pieces[0, 1], volume[0, :8, :8, 8:16])
+    assert torch.equal(pieces[1, 16 + 8 + 2], volume[1, 8:16, 16:24, 16:24])
+    assert torch.equal(choose(pieces, torch.tensor([[3], [5]]))[1, 0], pieces[1, 5])
+
+
+def test_pieces_drawn_are_visible_or_hidden_and_never_both() -> None:
+    visible, hidden = draw_pieces(5, 64, 0.75, 0.33, torch.Generator().manual_seed(0))
+    assert visible.shape == (5, 16) and hidden.shape == (5, 16)
+    for one, other in zip(visible.tolist(), hidden.tolist(), strict=True):
+        assert len({*one, *other}) == 32
+        assert sorted(one) == one and sorted(other) == other
+    assert [part.shape[1] for part in draw_pieces(1, 8, 0.99, 0.01, torch.Generator())] == [1, 1]
 
 
 def test_hidden_voxels_change_nothing_and_visible_ones_do() -> None:
     model = autoencoder().eval()
-    visible = torch.tensor([[0, 5]])
+    visible, hidden = torch.tensor([[0, 5]]), torch.tensor([[1, 2, 3, 4, 6, 7]])
     volume = torch.randn(1, 32, 32, 32)
-    before, hidden = model.reconstruct(volume, visible)
-    with_other_hidden, _ = model.reconstruct(torch.where(hidden.bool(), torch.randn_like(volume), volume), visible)
-    torch.testing.assert_close(with_other_hidden, before, rtol=0, atol=0)
-    with_other_visible, _ = model.reconstruct(torch.where(hidden.bool(), volume, torch.randn_like(volume)), visible)
-    assert (with_other_visible - before)[hidden.bool()].abs().max() > 1e-4
-    assert hidden.mean() == 0.75
-    assert hidden[0, :16, :16, :16].sum() == 0
+    is_visible = torch.zeros_like(volume)
+    is_visible[0, :16, :16, :16] = is_visible[0, 16:, :16, 16:] = 1  # pieces 0 and 5
+    before = model.reconstruct(volume, visible, hidden)
+    other_hidden = torch.where(is_visible.bool(), volume, torch.randn_like(volume))
+    other_visible = torch.where(is_visible.bool(), torch.randn_like(volume), volume)
+    for found, expected in zip(model.reconstruct(other_hidden, visible, hidden), before, strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    for found, expected in zip(model.reconstruct(other_visible, visible, hidden), before, strict=True):
+        assert (found - expected).abs().max() > 1e-4
+
+
+def test_a_piece_is_rebuilt_alike_wherever_it_stands_among_those_asked_for() -> None:
+    model = autoencoder().eval()
+    torch.nn.init.normal_(model.mask_token)
+    volume, visible = torch.randn(1, 32, 32, 32), torch.tensor([[0, 5]])
+    one, _ = model.reconstruct(volume, visible, torch.tensor([[2, 6]]))
+    other, _ = model.reconstruct(volume, visible, torch.tensor([[6, 2]]))
+    torch.testing.assert_close(one, other.flip(1), rtol=1e-4, atol=1e-5)
+    assert (one[:, 0] - one[:, 1]).abs().max() > 1e-4
 
 
 def test_loss_reaches_every_layer_that_dense_features_pass_through() -> None:
     model = autoencoder()
     volume = torch.randn(2, 32, 32, 32)
-    visible = choose_visible(2, 8, 0.75, torch.Generator().manual_seed(0))
-    model({"input": volume, "target": volume, "visible": visible})["loss"].backward()
+    visible, hidden = draw_pieces(2, 8, 0.75, 0.5, torch.Generator().manual_seed(0))
+    model({"input": volume, "target": volume, "visible": visible, "hidden": hidden})["loss"].backward()
     heads = ("encoder.embedding", "encoder.particle")
     kernels = [(n, p) for n, p in model.named_parameters() if p.ndim > 1 and p.numel() and not n.startswith(heads)]
     assert len(kernels) > 20
