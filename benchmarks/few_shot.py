@@ -1,83 +1,130 @@
-"""Average precision of few-shot search for every labelled complex of a project, by encoder and by search direction.
+"""Search from a few examples as `embed query` does it: average precision, and whether its thresholds keep their word.
 
-    python -m tomoseek simulate out_dir=val prefix=val_ num_runs=3 seed=5000 counts=8 \\
-        'complexes=[apo-ferritin,beta-amylase,beta-galactosidase,ribosome,thyroglobulin,virus-like-particle,proteasome]'
-    python -m benchmarks.few_shot --project val/copick.json --encoder demo/pretrain_metric random-small
+    python -m benchmarks.few_shot --maps ../shared/data/maps --encoder shipped
+    python -m benchmarks.few_shot --maps ../shared/data/maps --encoder shipped --development
 
-The metric stage knows random assemblies only; the masked stage of the demo has met the six challenge complexes,
-unlabeled, and never the proteasome. Examples are drawn from the first run, by seed; the others are searched.
-Prints a Markdown table: rows complexes, mean over seeds.
+The tomograms of `benchmarks.probe`, embedded into an index on disk. Examples come from one tomogram, the other two are
+searched, by turns; every class, several draws. "Promise" is the expected precision that the query reports for a
+threshold, without ground truth; "kept" the precision there was. Prints Markdown.
 """
 
 import argparse
 import dataclasses
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
+from benchmarks.probe.bed import STANDARD, Bed, make_bed
 from embed.build import add_tomograms, open_or_create
+from embed.cutoff import LOWEST_SCORE, choose_cutoff
 from embed.evaluate import evaluate_query
-from embed.index import Index, new_header
-from embed.prototype import Discriminant
+from embed.header import new_header
+from embed.index import Found, Index
+from embed.prototype import RIVAL_WEIGHT
 from embed.shard import Storage
-from tomoseek.config import DataConfig, Polarity
-from tomoseek.picks import read_picks
-from tomoseek.tomograms import Tomogram, find_tomograms, object_radii, open_project
-from tomoseek.training import pick_device
+from tomoseek.picks import Picks
+from tomoseek.training import atomic_write_json, pick_device, progress
 from tomoseek.weights import fingerprint, load_encoder
 
+SHOTS = (1, 3, 5, 10)
+WANTED = (0.5, 0.7, 0.9)
 
-def build_index(folder: Path, source: str, tomograms: list[Tomogram], device: str) -> Index:
-    """Embed all tomograms with one encoder."""
-    encoder = load_encoder(source, pick_device(device))
+
+def build_index(folder: Path, source: str, bed: Bed, device: torch.device) -> Index:
+    """Embed all tomograms of a bed with one encoder."""
+    encoder = load_encoder(source, device)
     header = new_header(
         fingerprint=fingerprint(encoder), encoder=source, encoder_config=dataclasses.asdict(encoder.config),
         storage=Storage.int8, keep_fraction=1.0, tile=96, overlap=16,
     )  # fmt: skip
     index = open_or_create(folder, header)
-    add_tomograms(index, encoder, tomograms, pick_device(device))
+    add_tomograms(index, encoder, bed.tomograms, device)
     return index
 
 
+def above(picks: dict[str, Picks], threshold: float) -> dict[str, Picks]:
+    """Keep picks from a score on."""
+    return {
+        run: Picks(found.points_xyz[found.scores >= threshold], found.scores[found.scores >= threshold])
+        for run, found in picks.items()
+    }
+
+
+def trial(index: Index, bed: Bed, key: str, support: int, shots: int, seed: int) -> dict[str, Any]:
+    """Search for one class from one draw of examples, with rivals and without."""
+    runs = [tomogram.run for tomogram in bed.tomograms]
+    points = bed.points[support][key]
+    chosen = np.random.default_rng([seed, support]).permutation(len(points))[:shots]
+    examples = index.read_examples(points[chosen], runs[support])
+    others = {run: bed.points[k][key] for k, run in enumerate(runs) if k != support}
+
+    def search(rival_weight: float) -> Found:
+        return index.search(
+            examples, radius_angstrom=bed.radii[key], runs=list(others), threshold=LOWEST_SCORE,
+            rival_weight=rival_weight,
+        )  # fmt: skip
+
+    plain, found = search(0.0), search(RIVAL_WEIGHT)
+    whole = evaluate_query(others, found.picks, bed.radii[key])
+    record = {
+        "plain": evaluate_query(others, plain.picks, bed.radii[key])["average_precision"],
+        "rivals": whole["average_precision"],
+        "best_f1": whole["best_f1"],
+        "promises": [],
+    }
+    for precision in (*WANTED, None):
+        cutoff = choose_cutoff(*found.ranked, precision)
+        true = evaluate_query(others, above(found.picks, cutoff.threshold), bed.radii[key])
+        kept = {"wanted": precision, "promised": cutoff.precision, "precision": true["precision"]}
+        kept |= {"promised_recall": cutoff.recall, "recall": true["recall"]}
+        record["promises"].append(kept)
+    return record
+
+
+def summary(trials: list[dict[str, Any]]) -> list[str]:
+    """Columns of the table."""
+    kept = [p for t in trials for p in t["promises"] if p["wanted"] and p["promised"] >= p["wanted"]]
+    error = [abs(p["promised"] - p["precision"]) for p in kept]
+    bias = [p["promised"] - p["precision"] for p in kept]
+    balanced = [t["promises"][-1] for t in trials]
+    f1 = [2 * p["precision"] * p["recall"] / max(p["precision"] + p["recall"], 1e-9) for p in balanced]
+    means = [np.mean([t[key] for t in trials]) for key in ("plain", "rivals")]
+    shown = [*means, np.mean(f1), np.mean([t["best_f1"] for t in trials]), np.mean(error), np.mean(bias)]
+    return [*(f"{value:.2f}" for value in shown[:-1]), f"{shown[-1]:+.2f}", f"{len(kept) / len(trials) / 3:.0%}"]
+
+
 def main() -> None:
-    """Print the table."""
+    """Search, score, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--project", required=True, help="copick.json with ground truth by user simulator")
-    parser.add_argument("--encoder", nargs="+", required=True, help="folders, or random-small")
-    parser.add_argument("--shots", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--maps", type=Path, help="folder of density maps named after their PDB entries")
+    parser.add_argument("--encoder", default="shipped")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--development", action="store_true", help="other complexes and tomograms, to develop on")
+    parser.add_argument("--out", type=Path, default=Path("few_shot.json"))
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
-    root = open_project(arguments.project)
-    data = DataConfig(
-        project=arguments.project, runs=None, tomogram_type="wbp", voxel_spacing=None, polarity=Polarity.dark
-    )
-    tomograms = find_tomograms(data)
-    first, *others = (tomogram.run for tomogram in tomograms)
-    columns: dict[str, dict[str, float]] = {}
-    for source in arguments.encoder:
+    device = pick_device(arguments.device)
+    header = ["tomograms, examples", "AP, plain cosine", "AP, with rivals", "F1 at its own threshold"]
+    header += ["best F1 of any threshold", "promise less kept, absolute", "signed", "promises given"]
+    lines, records = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"], {}
+    for regime in STANDARD:
+        bed = make_bed(regime, arguments.maps, arguments.development)
         with tempfile.TemporaryDirectory() as folder:
-            index = build_index(Path(folder) / "index", source, tomograms, arguments.device)
-            for discriminant in Discriminant:
-                column = columns.setdefault(f"{source}, {discriminant.value}", {})
-                for name, radius in object_radii(root).items():
-                    truth = {run: read_picks(root, run, name, "simulator").points_xyz for run in (first, *others)}
-                    scores = []
-                    for seed in range(arguments.seeds):
-                        chosen = np.random.default_rng(seed).permutation(len(truth[first]))[: arguments.shots]
-                        found = index.search(
-                            index.read_examples(truth[first][chosen], first), radius_angstrom=radius, runs=others,
-                            threshold=0.0, discriminant=discriminant, particle_margin=2.0,
-                        )  # fmt: skip
-                        rest = {run: truth[run] for run in others}
-                        scores.append(evaluate_query(rest, found.picks, radius)["average_precision"])
-                    column[name] = float(np.mean(scores))
-    print(f"| complex | {' | '.join(columns)} |")
-    print("|---" * (len(columns) + 1) + "|")
-    for name in next(iter(columns.values())):
-        print(f"| {name} | {' | '.join(f'{column[name]:.2f}' for column in columns.values())} |")
-    print(f"| mean | {' | '.join(f'{np.mean(list(column.values())):.2f}' for column in columns.values())} |")
+            index = build_index(Path(folder) / "index", arguments.encoder, bed, device)
+            for shots in progress(SHOTS, f"search {regime}", "number of examples"):
+                trials = [
+                    {"class": key, **trial(index, bed, key, support, shots, seed)}
+                    for key in bed.radii
+                    for support in range(len(bed.tomograms))
+                    for seed in range(arguments.seeds)
+                ]
+                records[f"{regime}, {shots}"] = trials
+                lines.append(f"| {regime}, {shots} | {' | '.join(summary(trials))} |")
+    atomic_write_json(arguments.out, records)
+    print(*lines, sep="\n")
 
 
 if __name__ == "__main__":

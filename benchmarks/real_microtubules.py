@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embed.build import add_tomograms, open_or_create
-from embed.index import Index, new_header
-from embed.prototype import Discriminant, Prototype, fit
+from embed.header import new_header
+from embed.index import Index
+from embed.prototype import Prototype
 from embed.search import similarity_map
 from embed.shard import Storage
 from tomoseek.complexes import Complex
@@ -185,8 +186,7 @@ def main() -> None:
     root = create_project(out / "project", [])
     for run, picks in found.picks.items():
         write_picks(root, run, NAME, picks, "tomoseek", "fewshot")
-    prototype = fit(examples.vectors, index.background(), Discriminant.cosine)
-    scores = {run: dense_scores(index, run, prototype) for run in tomograms}
+    scores = {run: dense_scores(index, run, found.prototype) for run in tomograms}
     shares = {
         tube.run: wall_shares(tube, found.picks[tube.run], tomograms[tube.run])
         for tube in (EXAMPLE_TUBE, SEARCHED_TUBE)
@@ -195,12 +195,13 @@ def main() -> None:
         "encoder": arguments.encoder,
         "fingerprint": key,
         "examples": {"run": EXAMPLE_TUBE.run, "points_xyz": points.tolist()},
-        "threshold": found.threshold,
+        "threshold": found.cutoff.threshold,
+        "expected_precision": found.cutoff.precision,
         "leave_one_out_scores": found.leave_one_out.tolist(),
         "runs": shares,
     }
     atomic_write_json(out / "microtubules.json", record)
-    draw(tomograms, scores, found.picks, found.threshold, arguments.encoder, out / "microtubules.png")
+    draw(tomograms, scores, found.picks, found.cutoff.threshold, arguments.encoder, out / "microtubules.png")
     for run, share in shares.items():
         print(f"{run}: {share}")
     print(out / "microtubules.png")

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from embed.dense import check_tile, contrast_values, embed_blocks, grid_shape
-from embed.index import INDEX_FILE, Index, IndexHeader, new_header
+from embed.header import IndexHeader, new_header
+from embed.index import INDEX_FILE, Index
 from embed.shard import SUFFIXES, ShardEntry, Storage, gather, is_whole
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError

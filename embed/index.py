@@ -13,43 +13,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from embed.dense import STRIDE
-from embed.prototype import Background, Discriminant, Prototype, fit, leave_one_out, provisional_threshold
+from embed.cutoff import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
+from embed.header import FORMAT, IndexHeader
+from embed.prototype import RIVAL_WEIGHT, Prototype, fit, leave_one_out
 from embed.search import Examples, checked_points, particle_floor, similarity_map
-from embed.shard import Shard, ShardEntry, Storage
+from embed.shard import Shard, ShardEntry
+from embed.surroundings import Surroundings, measure_surroundings
 from tomoseek.errors import InputError
 from tomoseek.geometry import cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
 from tomoseek.peaks import find_peaks
 from tomoseek.picks import Picks, check_inside
 from tomoseek.training import atomic_write_json
 
-FORMAT = 1
 INDEX_FILE = "index.json"
 MEMORY_FOR_SHARDS = 2_000_000_000
-
-
-@dataclass(kw_only=True)
-class IndexHeader:
-    """What holds for every run of an index."""
-
-    format: int
-    fingerprint: str
-    encoder: str
-    encoder_config: dict[str, Any]
-    stride: int
-    dimension: int
-    storage: str
-    keep_fraction: float
-    tile: int
-    overlap: int
+RUNS_FOR_SURROUNDINGS = 8
+MOST_CANDIDATES = 5000
 
 
 @dataclass(frozen=True)
 class Found:
-    """Answer to a query: picks per run, best first, and what they were found with."""
+    """Answer to a query: picks per run, best first, and what they were found with.
+
+    Attributes
+    ----------
+    picks
+        Per run.
+    cutoff
+        The threshold of the picks and what is expected of them.
+    ranked
+        Scores of all candidates, and for each the probability that it is what the examples are.
+    prototype
+        What cells were compared with.
+    leave_one_out
+        Each example scored by the others.
+    particle_floor
+        Lowest particle logit that was searched.
+    """
 
     picks: dict[str, Picks]
-    threshold: float
+    cutoff: Cutoff
+    ranked: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
+    prototype: Prototype
     leave_one_out: NDArray[np.floating[Any]]
     particle_floor: float
 
@@ -66,6 +71,7 @@ class Index:
         self.header = header
         self.entries = entries
         self._loaded: OrderedDict[str, Shard] = OrderedDict()
+        self._surroundings: Surroundings | None = None
 
     @classmethod
     def open(cls, folder: str | Path) -> "Index":
@@ -160,17 +166,12 @@ class Index:
             )
         return Examples(vectors, logits)
 
-    def background(self, num_vectors: int = 20_000, num_runs: int = 8, seed: int = 0) -> Background:
-        """Measure vectors drawn at random from a few runs: nearly all of a tomogram is background."""
-        generator = np.random.default_rng(seed)
-        names = sorted(self.entries)
-        chosen = generator.permutation(names)[:num_runs]
-        drawn = []
-        for run in chosen:
-            shard = self.shard(str(run))
-            rows = generator.integers(0, len(shard.cells_zyx), num_vectors // len(chosen))
-            drawn.append(shard.read_vectors(np.unique(rows)))
-        return Background.of(np.concatenate(drawn))
+    def surroundings(self, seed: int = 0) -> Surroundings:
+        """Look at a few runs, drawn at random, for what the project holds besides any examples."""
+        if self._surroundings is None:
+            chosen = np.random.default_rng(seed).permutation(sorted(self.entries))[:RUNS_FOR_SURROUNDINGS]
+            self._surroundings = measure_surroundings([self.shard(str(run)) for run in chosen], seed)
+        return self._surroundings
 
     def query(
         self,
@@ -180,13 +181,16 @@ class Index:
         radius_angstrom: float,
         runs: list[str] | None = None,
         threshold: float | None = None,
+        precision: float | None = None,
         max_picks: int = 1000,
     ) -> dict[str, Picks]:
         """Find particles like the ones at ``points_xyz`` (Å) of one run; see `search`."""
         examples = self.read_examples(points_xyz, run)
-        return self.search(
-            examples, radius_angstrom=radius_angstrom, runs=runs, threshold=threshold, max_picks=max_picks
-        ).picks
+        found = self.search(
+            examples, radius_angstrom=radius_angstrom, runs=runs, threshold=threshold, precision=precision,
+            max_picks=max_picks,
+        )  # fmt: skip
+        return found.picks
 
     def search(
         self,
@@ -195,8 +199,9 @@ class Index:
         radius_angstrom: float,
         runs: list[str] | None = None,
         threshold: float | None = None,
+        precision: float | None = None,
         max_picks: int = 1000,
-        discriminant: Discriminant = Discriminant.cosine,
+        rival_weight: float = RIVAL_WEIGHT,
         particle_margin: float | None = 2.0,
         num_candidates: int = 100_000,
     ) -> Found:
@@ -209,30 +214,42 @@ class Index:
         runs
             Runs to search; all when absent.
         threshold
-            Lowest score, on a scale where background is 0 and the mean example 1; absent, a provisional one
-            from the leave-one-out scores of the examples.
+            Lowest score, on a scale where background is 0 and the mean example 1; absent, it follows from
+            ``precision``.
+        precision
+            Wanted share of true picks; absent, the best expected balance of precision and recall. See
+            `embed.cutoff.choose_cutoff`.
         max_picks
             Most picks per run.
-        discriminant
-            What the examples are told apart from.
+        rival_weight
+            See `embed.prototype.fit`.
         particle_margin
             Cells whose particle logit lies more than this below the lowest of the examples are left out;
             absent, no cell is. See `particle_floor`.
         num_candidates
             Cells per run that FAISS hands on to the localisation.
         """
-        background = self.background()
-        prototype = fit(examples.vectors, background, discriminant)
-        left_out = leave_one_out(examples.vectors, background, discriminant)
-        if threshold is None:
-            threshold = provisional_threshold(left_out)
+        surroundings = self.surroundings()
+        prototype = fit(examples.vectors, surroundings, rival_weight)
+        left_out = leave_one_out(examples.vectors, surroundings, rival_weight)
         floor = particle_floor(examples.particle_logit, particle_margin)
-        names = sorted(self.entries) if runs is None else runs
-        picks = {
-            run: self._search_run(run, prototype, radius_angstrom, threshold, max_picks, floor, num_candidates)
-            for run in names
-        }
-        return Found(picks, threshold, left_out, floor)
+        lowest = LOWEST_SCORE if threshold is None else min(threshold, LOWEST_SCORE)
+        candidates = {
+            run: self._search_run(run, prototype, radius_angstrom, lowest, max(max_picks, MOST_CANDIDATES), floor,
+                                  num_candidates)
+            for run in (sorted(self.entries) if runs is None else runs)
+        }  # fmt: skip
+        scores = np.concatenate([found.scores for found in candidates.values()] or [np.zeros(0)])
+        probability = probabilities(scores, left_out)
+        if threshold is None:
+            cutoff = choose_cutoff(scores, probability, precision)
+        else:
+            cutoff = expected_at(threshold, scores, probability)
+        picks = {}
+        for run, found in candidates.items():
+            kept = found.scores[:max_picks] >= cutoff.threshold  # best first
+            picks[run] = Picks(found.points_xyz[:max_picks][kept], found.scores[:max_picks][kept])
+        return Found(picks, cutoff, (scores, probability), prototype, left_out, floor)
 
     def _search_run(
         self,
@@ -240,7 +257,7 @@ class Index:
         prototype: Prototype,
         radius_angstrom: float,
         threshold: float,
-        max_picks: int,
+        max_peaks: int,
         floor: float,
         num_candidates: int,
     ) -> Picks:
@@ -248,35 +265,10 @@ class Index:
         score_map, likeness = similarity_map(self.shard(run), prototype, threshold, floor, num_candidates)
         radius_cells = radius_angstrom / entry.voxel_spacing / self.header.stride
         cells, scores = find_peaks(
-            score_map, radius_cells=radius_cells, threshold=threshold, max_peaks=max_picks, shape_map=likeness
+            score_map, radius_cells=radius_cells, threshold=threshold, max_peaks=max_peaks, shape_map=likeness
         )
         indices = np.clip(cell_to_voxel(cells, self.header.stride), 0, np.array(entry.shape) - 1)
         return Picks(indices_to_points(indices, entry.voxel_spacing), np.asarray(scores, dtype=np.float64))
-
-
-def new_header(
-    *,
-    fingerprint: str,
-    encoder: str,
-    encoder_config: dict[str, Any],
-    storage: Storage,
-    keep_fraction: float,
-    tile: int,
-    overlap: int,
-) -> IndexHeader:
-    """Describe an index about to be built."""
-    return IndexHeader(
-        format=FORMAT,
-        fingerprint=fingerprint,
-        encoder=encoder,
-        encoder_config=encoder_config,
-        stride=STRIDE,
-        dimension=int(encoder_config["embedding_dim"]),
-        storage=storage.value,
-        keep_fraction=keep_fraction,
-        tile=tile,
-        overlap=overlap,
-    )
 
 
 def _listed(names: Iterable[str], most: int = 8) -> str:

@@ -1,13 +1,13 @@
 """``embed query``: a few example picks in, picks of their like in every indexed tomogram out."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from embed.cutoff import choose_cutoff
 from embed.examples import ExamplePoints, collect_examples
 from embed.index import Found, Index
-from embed.prototype import Discriminant
 from embed.search import merge_examples
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig
@@ -15,6 +15,8 @@ from tomoseek.errors import InputError
 from tomoseek.picks import write_csv, write_picks
 from tomoseek.project import check_name, ensure_object, open_project
 from tomoseek.training import atomic_write_json
+
+PROMISES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # precisions for which the record names thresholds
 
 
 @dataclass(kw_only=True, slots=True)
@@ -38,8 +40,9 @@ class QueryConfig:
     name: str | None
     radius: float | None
     threshold: float | None
+    precision: float | None
     max_picks: int
-    discriminant: Discriminant
+    rival_weight: float
     particle_margin: float | None
     num_candidates: int
     picks: PicksConfig
@@ -50,6 +53,10 @@ class QueryConfig:
             raise InputError(
                 f"max_picks={self.max_picks}, num_candidates={self.num_candidates}: expected at least 1 each"
             )
+        if self.precision is not None and not 0 < self.precision < 1:
+            raise InputError(f"precision={self.precision}: expected a share of true picks between 0 and 1")
+        if self.rival_weight < 0:
+            raise InputError(f"rival_weight={self.rival_weight}: expected 0 or more")
         if self.radius is not None and not 0 < self.radius < float("inf"):
             raise InputError(f"radius={self.radius}: expected the particle radius in Å, more than 0")
 
@@ -71,8 +78,8 @@ def run(config: QueryConfig) -> None:
     runs = _runs_to_search(root, index, config.data.runs)
     examples = merge_examples(index.read_examples(value, key) for key, value in points.items())
     found = index.search(
-        examples, radius_angstrom=radius, runs=runs, threshold=config.threshold, max_picks=config.max_picks,
-        discriminant=config.discriminant, particle_margin=config.particle_margin,
+        examples, radius_angstrom=radius, runs=runs, threshold=config.threshold, precision=config.precision,
+        max_picks=config.max_picks, rival_weight=config.rival_weight, particle_margin=config.particle_margin,
         num_candidates=config.num_candidates,
     )  # fmt: skip
     root = ensure_object(config.data.project, Complex(name=config.name, radius_angstrom=radius))
@@ -84,11 +91,17 @@ def run(config: QueryConfig) -> None:
     atomic_write_json(out_dir / f"{config.name}.json", _record(config, index, radius, points, found, seconds))
     total = sum(len(picks) for picks in found.picks.values())
     num_examples = sum(len(value) for value in points.values())
-    origin = "given" if config.threshold is not None else "provisional, from the examples alone"
+    cutoff = found.cutoff
+    if config.precision is not None and config.threshold is None and cutoff.precision < config.precision:
+        print(
+            f"warning: no threshold promises precision {config.precision:g}; the best promises {cutoff.precision:.2f}. "
+            "Give more examples, or look at the picks"
+        )
     print(
         f"{config.name}: {total} picks in {len(found.picks)} runs from {num_examples} examples, score >= "
-        f"{found.threshold:.3f} ({origin}); copick user {config.picks.user_id}, "
-        f"session {config.picks.session_id}, and {out_dir / config.name}.csv; {seconds:.1f} s"
+        f"{cutoff.threshold:.3f}; expected precision {cutoff.precision:.2f}, recall {cutoff.recall:.2f}, "
+        f"{(1 - cutoff.precision) * total / max(len(found.picks), 1):.1f} false picks per run; copick user "
+        f"{config.picks.user_id}, session {config.picks.session_id}, and {out_dir / config.name}.csv; {seconds:.1f} s"
     )
 
 
@@ -123,11 +136,15 @@ def _record(
         "name": config.name,
         "radius_angstrom": radius,
         "examples_xyz": {key: value.tolist() for key, value in points.items()},
-        "threshold": found.threshold,
-        "threshold_is_provisional": config.threshold is None,
+        "threshold": found.cutoff.threshold,
+        "threshold_is_given": config.threshold is not None,
+        "expected_precision": found.cutoff.precision,
+        "expected_recall": found.cutoff.recall,
+        "choices": [asdict(choose_cutoff(*found.ranked, precision)) for precision in PROMISES],
         "leave_one_out_scores": found.leave_one_out.tolist(),
         "particle_floor": None if config.particle_margin is None else found.particle_floor,
-        "discriminant": config.discriminant.value,
+        "rival_weight": config.rival_weight,
+        "num_rivals": len(found.prototype.rivals),
         "num_picks": {key: len(picks) for key, picks in found.picks.items()},
         "index": str(index.folder),
         "fingerprint": index.header.fingerprint,

@@ -72,9 +72,11 @@ def similarity_map(
     that it is no pick itself, and has its true value in the second map, which shapes the fit.
     """
     num_candidates = min(num_candidates, int(shard.vectors.ntotal))
-    products, rows = shard.vectors.search(prototype.direction[None], num_candidates)
-    scores, rows = prototype.from_product(products[0]), rows[0]
-    kept = (rows >= 0) & (scores >= threshold) & (shard.particle_logit[rows] >= floor)
+    rows = shard.vectors.search(prototype.direction[None], num_candidates)[1][0]
+    rows = rows[rows >= 0]
+    rows = rows[shard.particle_logit[rows] >= floor]
+    scores = prototype.score(shard.read_vectors(rows))
+    kept = scores >= threshold
     score_map = np.full(shard.grid, min(0.0, threshold) - 1.0, dtype=np.float32)
     if not kept.any():
         return score_map, score_map

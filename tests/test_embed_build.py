@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from embed.build import add_tomograms, open_or_create
 from embed.dense import grid_shape
-from embed.index import Index, new_header
+from embed.header import new_header
+from embed.index import Index
 from embed.shard import Storage
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig, Polarity

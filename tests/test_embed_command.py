@@ -88,7 +88,9 @@ def test_commands_build_an_index_and_find_the_rest_in_the_other_run(project: Pat
     table = read_points_csv(tmp_path / "found-shell.csv")
     np.testing.assert_allclose(table["b"].points_xyz, picks.points_xyz, atol=1e-3)
     record = json.loads((tmp_path / "found-shell.json").read_text())
-    assert record["examples_xyz"]["a"] == points and not record["threshold_is_provisional"]
+    assert record["examples_xyz"]["a"] == points and record["threshold_is_given"]
+    promised = [choice["precision"] for choice in record["choices"]]
+    assert len(promised) == 6 and all(0 <= value <= 1 for value in promised)
 
 
 def test_copick_reference_works_as_examples_and_evaluate_scores_the_other_run(
@@ -113,6 +115,7 @@ def test_copick_reference_works_as_examples_and_evaluate_scores_the_other_run(
         (["points=[[100,100,100]]", "name=x", "radius=50"], "give run="),
         (["points=[[100,100,100]]", "run=a", "name=x"], "radius"),
         (["points=[[100,100,100]]", "run=a", "radius=50"], "name"),
+        (["points=[[100,100,100]]", "run=a", "name=shell", "precision=1.5"], "precision=1.5"),
         (["examples=shell:nobody/0", "name=shell"], "found none"),
         (["points=[[100,100,100]]", "run=a", "name=shell", "encoder=random-tiny"], "encoder that built it"),
         (["points=[[100,100,100]]", "run=a", "name=shell", "data.runs=[c]"], "'c' is not in index"),

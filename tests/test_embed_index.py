@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from embed.index import Index, new_header
-from embed.prototype import Background, Discriminant, fit, leave_one_out, provisional_threshold
+from embed.header import new_header
+from embed.index import Index
+from embed.prototype import fit, leave_one_out
 from embed.search import Examples, similarity_map
 from embed.shard import Shard, ShardEntry, Storage, gather
+from embed.surroundings import Surroundings, Vectors
 from tomoseek.errors import InputError
 from tomoseek.geometry import cell_to_voxel, indices_to_points
 
@@ -58,40 +60,53 @@ def index_of(shard: Shard, folder: Path, run: str = "a") -> Index:
     return Index.open(folder)
 
 
-@pytest.mark.parametrize(("storage", "tolerance"), [(Storage.int8, 0.01), (Storage.float16, 1e-3)])
-@pytest.mark.parametrize("discriminant", list(Discriminant))
-def test_scores_from_the_index_equal_brute_force(
-    storage: Storage, tolerance: float, discriminant: Discriminant
-) -> None:
+def surroundings(vectors: Vectors, num_rivals: int = 4) -> Surroundings:
+    """All of ``(n, e)`` as background, and the last few as rivals."""
+    return Surroundings(vectors, vectors[len(vectors) - num_rivals :])
+
+
+@pytest.mark.parametrize(("storage", "tolerance"), [(Storage.int8, 0.015), (Storage.float16, 1e-3)])
+@pytest.mark.parametrize("rival_weight", [0.0, 0.3])
+def test_scores_from_the_index_equal_brute_force(storage: Storage, tolerance: float, rival_weight: float) -> None:
     field = unit_field()
     shard = shard_of(field, storage)
-    prototype = fit(field[2, 3, 4:7], Background.of(field.reshape(-1, 32)), discriminant)
+    prototype = fit(field[2, 3, 4:7], surroundings(field.reshape(-1, 32)), rival_weight)
     expected = prototype.score(field.reshape(-1, 32)).reshape(GRID)
     found, likeness = similarity_map(shard, prototype, -1e6, -np.inf, 10**6)
     np.testing.assert_array_equal(found, likeness)
     np.testing.assert_allclose(found, expected, atol=tolerance * prototype.scale)
 
 
-def test_cosine_direction_ranks_by_cosine_with_the_mean_example() -> None:
+def test_without_rivals_the_score_ranks_by_cosine_with_the_mean_example() -> None:
     field = unit_field().reshape(-1, 32)
     mean = field[:3].mean(0)
     cosine = field @ mean / np.linalg.norm(mean)
-    score = fit(field[:3], Background.of(field), Discriminant.cosine).score(field)
-    assert np.corrcoef(cosine, score)[0, 1] == pytest.approx(1.0)
+    for context, weight in ((surroundings(field), 0.0), (surroundings(field, 0), 0.3)):
+        assert np.corrcoef(cosine, fit(field[:3], context, weight).score(field))[0, 1] == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("discriminant", list(Discriminant))
-def test_score_is_zero_for_background_and_one_for_the_mean_example(discriminant: Discriminant) -> None:
+@pytest.mark.parametrize("rival_weight", [0.0, 0.3])
+def test_score_is_zero_for_background_and_one_for_the_mean_example(rival_weight: float) -> None:
     vectors = unit_field().reshape(-1, 32)
-    background = Background.of(vectors)
-    prototype = fit(vectors[:1], background, discriminant)
-    assert prototype.score(background.mean[None])[0] == pytest.approx(0.0, abs=1e-4)
-    assert prototype.score(vectors[:1])[0] == pytest.approx(1.0, abs=1e-4)
+    prototype = fit(vectors[:3], surroundings(vectors), rival_weight)
+    assert prototype.score(vectors).mean() == pytest.approx(0.0, abs=1e-4)
+    assert prototype.score(vectors[:3]).mean() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_likeness_to_a_rival_costs_and_a_rival_like_the_examples_is_none() -> None:
+    axes = np.eye(8, dtype=np.float32)
+    example, rival, other = axes[:3]
+    twin = (example + 0.1 * other) / np.hypot(1, 0.1)
+    prototype = fit(example[None], Surroundings(axes[3:], np.stack([rival, twin])))
+    np.testing.assert_array_equal(prototype.rivals, rival[None])
+    towards_rival, elsewhere = (example + rival) / 2**0.5, (example + other) / 2**0.5
+    scores = prototype.score(np.stack([towards_rival, elsewhere]))
+    assert scores[0] < scores[1] - 0.1
 
 
 def test_candidates_and_their_neighbours_carry_true_scores_and_the_rest_none() -> None:
     field = unit_field()
-    prototype = fit(field[2, 3, 4][None], Background.of(field.reshape(-1, 32)), Discriminant.cosine)
+    prototype = fit(field[2, 3, 4][None], surroundings(field.reshape(-1, 32)))
     expected = prototype.score(field.reshape(-1, 32)).reshape(GRID)
     found, _ = similarity_map(shard_of(field), prototype, 0.0, -np.inf, 1)
     around = (slice(1, 4), slice(2, 5), slice(3, 6))
@@ -101,7 +116,7 @@ def test_candidates_and_their_neighbours_carry_true_scores_and_the_rest_none() -
 
 def test_hidden_neighbours_are_no_candidates_but_keep_their_true_likeness() -> None:
     field = unit_field()
-    prototype = fit(field[2, 3, 4][None], Background.of(field.reshape(-1, 32)), Discriminant.cosine)
+    prototype = fit(field[2, 3, 4][None], surroundings(field.reshape(-1, 32)))
     expected = prototype.score(field.reshape(-1, 32)).reshape(GRID)
     shard = shard_of(field)
     shard.particle_logit[:] = -9.0
@@ -160,15 +175,15 @@ def test_particle_floor_hides_cells_unlike_the_examples_and_is_never_above_even_
     assert lowest_x[0.0, None] < 1.0
 
 
-def test_threshold_follows_the_lowest_left_out_example_and_one_example_has_a_fixed_one() -> None:
+def test_each_example_is_scored_by_the_others() -> None:
     vectors = unit_field().reshape(-1, 32)
-    background = Background.of(vectors)
     examples = vectors[0] + 0.3 * vectors[1:6]
-    left_out = leave_one_out(examples, background, Discriminant.centred)
-    assert len(left_out) == 5
-    assert 0 < provisional_threshold(left_out) < np.median(left_out)
-    assert len(leave_one_out(examples[:1], background, Discriminant.centred)) == 0
-    assert provisional_threshold(np.zeros(0)) > 0
+    examples /= np.linalg.norm(examples, axis=1, keepdims=True)
+    left_out = leave_one_out(examples, surroundings(vectors))
+    expected = fit(examples[1:], surroundings(vectors)).score(examples[:1])[0]
+    assert left_out[0] == pytest.approx(expected)
+    assert len(left_out) == 5 and left_out.max() < 1
+    assert len(leave_one_out(examples[:1], surroundings(vectors))) == 0
 
 
 @pytest.mark.parametrize("suffix", [".faiss", ".cells.npy", ".particle.npy"])

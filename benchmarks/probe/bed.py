@@ -69,6 +69,8 @@ EXTENT_ANGSTROM = (960.0, 2560.0, 2560.0)  # z y x
 # Maps that pretraining may use, and those it may not. All ribosomes are on one side: they are much alike.
 SEEN = ("6qzp", "4v7r", "5mrc", "4v4r", "4v4r_50S", "4v4r_30S", "2cg9", "1u6g", "3d2f")
 UNSEEN = {"6pxm": 60.0, "1f4a": 90.0, "7n4y": 130.0, "8tux": 135.0, "1qvr": 80.0, "3ipm": 75.0}  # radius, Å
+# Where the search itself was developed: classes of tomograms that no result is taken from.
+DEVELOPMENT = {"6qzp": 150.0, "4v4r_50S": 120.0, "4v4r_30S": 110.0, "2cg9": 70.0, "1u6g": 75.0, "3d2f": 65.0}
 HOLLOW = {"8tux": HOLLOW_RADIUS["virus-like-particle"]}
 # In dim tomograms, unlabelled.
 CLUTTER = ("3gl1", "3h84", "1s3x", "2cg9", "1u6g", "3d2f")
@@ -102,8 +104,8 @@ class Bed:
     densities: dict[str, Tensor]
 
 
-def make_bed(name: str, maps: Path | None) -> Bed:
-    """Simulate the tomograms of one of `REGIMES`."""
+def make_bed(name: str, maps: Path | None, development: bool = False) -> Bed:
+    """Simulate the tomograms of one of `REGIMES`; for development, with other complexes and other seeds."""
     regime = REGIMES[name]
     spacing = regime.voxel_spacing
     if maps is None:
@@ -113,11 +115,11 @@ def make_bed(name: str, maps: Path | None) -> Bed:
         clutter = {f"small-{k}": random_assembly(k, spacing, (40.0, 250.0)) for k in seeds}
         radii = {key: bounding_radius(density, spacing) for key, density in densities.items()}
     else:
+        radii = dict(DEVELOPMENT if development else UNSEEN)
         densities = {
-            key: load_density(maps / f"{key}.mrc", spacing, hollow_radius=HOLLOW.get(key, 0.0)) for key in UNSEEN
+            key: load_density(maps / f"{key}.mrc", spacing, hollow_radius=HOLLOW.get(key, 0.0)) for key in radii
         }
-        clutter = {key: load_density(maps / f"{key}.mrc", spacing) for key in CLUTTER}
-        radii = dict(UNSEEN)
+        clutter = {key: load_density(maps / f"{key}.mrc", spacing) for key in CLUTTER if key not in radii}
     everything, counts = dict(densities), dict.fromkeys(densities, PER_CLASS)
     if regime.clutter:
         everything |= clutter
@@ -127,7 +129,8 @@ def make_bed(name: str, maps: Path | None) -> Bed:
     if regime.thickness_angstrom:
         scene.thickness_angstrom = [regime.thickness_angstrom] * 2
     microscope = MicroscopeConfig(snr=list(regime.snr), defocus_um=list(regime.defocus_um))
-    seeds = range(9_000, 9_000 + NUM_TOMOGRAMS)
+    first = 8_000 if development else 9_000
+    seeds = range(first, first + NUM_TOMOGRAMS)
     simulated = [simulate_tomogram(everything, counts, scene, microscope, seed) for seed in seeds]
     tomograms = [
         Tomogram(

@@ -17,7 +17,9 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.probe.bed import PER_CLASS, Bed
 from embed.evaluate import evaluate_query
+from embed.prototype import fit
 from embed.search import particle_floor
+from embed.surroundings import NUM_BACKGROUND, Surroundings, likely_cells, rival_vectors
 from tomoseek.geometry import cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
 from tomoseek.peaks import find_peaks
 from tomoseek.picks import Picks
@@ -88,16 +90,22 @@ def ranking(bed: Bed, found: dict[int, Picks], key: str) -> dict[str, float]:
 
 
 def search(
-    bed: Bed, features: list[DenseFeatures], key: str, support: int, chosen: NDArray[np.int64]
+    bed: Bed,
+    features: list[DenseFeatures],
+    surroundings: Surroundings,
+    key: str,
+    support: int,
+    chosen: NDArray[np.int64],
 ) -> dict[str, float]:
     """Search all other tomograms for one class, from examples in one, as ``embed query`` does by default."""
     vectors, logits = features[support].at(bed.points[support][key][chosen])
-    prototype = vectors.mean(0)
+    prototype = fit(vectors, surroundings)
     found = {}
     for other, dense in enumerate(features):
         if other == support:
             continue
-        score_map = dense.vectors @ prototype  # z y x
+        z, y, x, e = dense.vectors.shape
+        score_map = prototype.score(dense.vectors.reshape(-1, e)).reshape(z, y, x)
         allowed = None
         if dense.particle_logit is not None and logits is not None:
             allowed = dense.particle_logit >= particle_floor(logits, 2.0)
@@ -105,16 +113,28 @@ def search(
     return ranking(bed, found, key)
 
 
+def surroundings_of(features: list[DenseFeatures]) -> Surroundings:
+    """Measure what `embed.surroundings` measures in an index; no rivals where no particle score was learned."""
+    random = np.random.default_rng(0)
+    background, places = [], [features[0].vectors[:0, 0, 0]]
+    for dense in features:
+        flat = dense.vectors.reshape(-1, dense.vectors.shape[-1])
+        background.append(flat[random.integers(len(flat), size=NUM_BACKGROUND // len(features))])
+        if dense.particle_logit is not None:
+            places.append(dense.vectors[tuple(likely_cells(dense.particle_logit).T)])
+    return Surroundings(np.concatenate(background), rival_vectors(np.concatenate(places)))
+
+
 def few_shot(bed: Bed, features: list[DenseFeatures], shots: int) -> dict[str, dict[str, float]]:
     """Search every class from ``shots`` examples; mean over draws of examples and over who gives them."""
-    result = {}
+    result, surroundings = {}, surroundings_of(features)
     for key in bed.points[0]:
         trials = []
         for support in range(len(features)):
             num_points = len(bed.points[support][key])
             for seed in range(NUM_SEEDS):
                 chosen = np.random.default_rng([seed, support]).permutation(num_points)[:shots]
-                trials.append(search(bed, features, key, support, chosen))
+                trials.append(search(bed, features, surroundings, key, support, chosen))
         result[key] = {name: _mean_of_known([trial[name] for trial in trials]) for name in trials[0]}
     return result
 

@@ -1,0 +1,104 @@
+"""A threshold without ground truth keeps its promises on scores whose truth is known."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from embed.cutoff import LOWEST_SCORE, choose_cutoff, expected_at, probabilities
+from embed.shard import Shard, Storage, gather
+from embed.surroundings import measure_surroundings, particle_places
+
+Floats = NDArray[np.float64]
+
+
+def candidates(seed: int, distance: float, num_true: int = 60) -> tuple[Floats, NDArray[np.bool_], Floats]:
+    """Scores of true particles, of look-alikes some way below them and of other things; five left-out examples."""
+    random = np.random.default_rng(seed)
+    true = random.normal(0.97, 0.035, num_true)
+    alike = random.normal(0.97 - distance, 0.06, 120)
+    rest = random.normal(0.45, 0.1, 200)
+    scores = np.concatenate([true, alike, rest])
+    return scores, np.arange(len(scores)) < num_true, random.normal(0.97, 0.035, 5)
+
+
+@pytest.mark.parametrize("distance", [0.12, 0.3])
+def test_promised_precision_and_recall_are_kept_on_average(distance: float) -> None:
+    precision_error, recall_error = [], []
+    for seed in range(12):
+        scores, is_true, left_out = candidates(seed, distance)
+        probability = probabilities(scores, left_out)
+        for wanted in (0.6, 0.8):
+            cutoff = choose_cutoff(scores, probability, wanted)
+            picked = scores >= cutoff.threshold
+            assert cutoff.precision >= wanted
+            precision_error.append(abs(is_true[picked].mean() - cutoff.precision))
+            recall_error.append(abs(picked[is_true].mean() - cutoff.recall))
+    assert np.mean(precision_error) < 0.12
+    assert np.mean(recall_error) < 0.12
+
+
+def test_without_a_wish_the_threshold_balances_precision_and_recall() -> None:
+    shortfall = []
+    for seed in range(12):
+        scores, is_true, left_out = candidates(seed, 0.2)
+        cutoff = choose_cutoff(scores, probabilities(scores, left_out), None)
+
+        def f1(threshold: float, scores: Floats = scores, is_true: NDArray[np.bool_] = is_true) -> float:
+            picked = scores >= threshold
+            return float(2 * is_true[picked].sum() / (picked.sum() + is_true.sum()))
+
+        shortfall.append(max(f1(t) for t in scores) - f1(cutoff.threshold))
+    assert np.mean(shortfall) < 0.05
+
+
+def test_probability_rises_with_the_score_and_is_nothing_in_the_background() -> None:
+    scores, _, left_out = candidates(0, 0.2)
+    scores[0] = LOWEST_SCORE - 0.01
+    probability = probabilities(scores, left_out)
+    assert probability[0] == 0
+    assert (np.diff(probability[np.argsort(scores)]) >= 0).all()
+    assert probability.max() > 0.8
+
+
+def test_one_example_and_no_candidates_are_enough_for_an_answer() -> None:
+    scores, is_true, _ = candidates(1, 0.3)
+    cutoff = choose_cutoff(scores - 0.05, probabilities(scores - 0.05, np.zeros(0)), None)
+    picked = scores - 0.05 >= cutoff.threshold
+    assert is_true[picked].mean() > 0.7 and picked[is_true].mean() > 0.7
+    empty = choose_cutoff(np.zeros(0), np.zeros(0), 0.9)
+    assert empty.precision == 0 and empty.recall == 0 and 0 < empty.threshold < 1
+
+
+def test_expectations_are_those_of_the_candidates_above() -> None:
+    scores, probability = np.array([0.9, 0.8, 0.7]), np.array([0.9, 0.5, 0.1])
+    cutoff = expected_at(0.75, scores, probability)
+    assert cutoff.precision == pytest.approx(0.7)
+    assert cutoff.recall == pytest.approx(1.4 / 1.5)
+    wanted = choose_cutoff(scores, probability, 0.99)
+    assert (wanted.threshold, wanted.precision) == (0.9, pytest.approx(0.9))  # the best there is
+
+
+def planted(trained: bool) -> Shard:
+    """Twenty of each of two kinds of particle, four cells apart, in a field of noise."""
+    grid, random = (8, 40, 40), np.random.default_rng(0)
+    cells = np.stack(np.meshgrid(*[np.arange(n) for n in grid], indexing="ij"), -1).reshape(-1, 3)
+    vectors = random.standard_normal((*grid, 16)).astype(np.float32)
+    logits = np.full(grid, -5.0, dtype=np.float32)
+    places = [(4, y, x) for y in range(4, 40, 7) for x in range(4, 40, 5)][:40]
+    for number, place in enumerate(places):
+        vectors[place] = 20 * np.eye(16)[number % 2] + random.standard_normal(16)
+        logits[place] = 2.0 if trained else -5.0
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return gather([(cells, vectors.reshape(-1, 16), logits.reshape(-1))], 16, Storage.float16, grid, 1.0)
+
+
+def test_rivals_are_the_kinds_of_particle_in_the_project() -> None:
+    shard = planted(trained=True)
+    assert len(particle_places(shard)) == 40
+    rivals = measure_surroundings([shard]).rivals
+    assert {0, 1} <= set(rivals.argmax(1).tolist()) <= {0, 1}
+    assert (rivals.max(1) > 0.9).all()
+
+
+def test_an_untrained_particle_head_gives_no_rivals() -> None:
+    assert measure_surroundings([planted(trained=False)]).rivals.shape == (0, 16)
