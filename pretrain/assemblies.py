@@ -5,7 +5,6 @@ has to be recognised by its shape and not by how it was imaged.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,8 @@ from torch import Tensor
 from pretrain.config import MetricConfig, PretrainConfig
 from pretrain.crops import find_sources
 from pretrain.implant import implant
+from pretrain.metric import PADDING
+from pretrain.views import Scene, draw_crops
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
 from tomoseek.geometry import points_to_indices
@@ -23,23 +24,8 @@ from tomoseek.normalise import measure_values
 from tomoseek.simulate import MicroscopeConfig, SceneConfig, load_density, random_assembly, simulate_tomogram
 from tomoseek.tomograms import Tomogram
 
-BACKGROUND, PADDING = -1, -2
-OFF_CENTRE_VOXELS = (4.0, 8.0)
-CLEAR_VOXELS = 10.0
 MASS_KDA = (150.0, 4000.0)
 MASS_SPREAD = 1.3  # heaviest over lightest of a family
-
-
-@dataclass(slots=True)
-class Scene:
-    """One tomogram with particles: its two halves in float16, contrast numbers and particles."""
-
-    halves: NDArray[np.float16]  # 2 z y x
-    centre: float
-    signal_variance: float
-    noise_variance: float
-    points_zyx: NDArray[np.float32]  # m 3, voxels
-    label: NDArray[np.int64]  # m
 
 
 def draw_numbers(config: MetricConfig, count: int, random: np.random.Generator) -> list[int]:
@@ -165,7 +151,7 @@ class AssemblyCrops:
         random = np.random.default_rng([config.seed, 3, step, self.rank])
         oldest = step // config.metric.refresh_every
         scenes = self.pair(oldest + int(random.integers(config.metric.pool)))
-        crops = [draw_crop(scenes[k % 2], config, random) for k in range(config.batch_size)]
+        crops = draw_crops(scenes, config, random)
         most = max(len(label) for _, _, label in crops)
         points = np.zeros((len(crops), most, 3), np.float32)
         labels = np.full((len(crops), most), PADDING)
@@ -192,37 +178,3 @@ def common_spacing(sources: list[tuple[Tomogram, ...]]) -> float:
             "choose runs of one spacing with data.runs or data.voxel_spacing"
         )
     return spacings[0]
-
-
-def draw_crop(
-    scene: Scene, config: PretrainConfig, random: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-    """Cut, mix the halves, normalise and flip; return ``(z, y, x)``, points ``(m, 3)`` and labels ``(m,)``."""
-    metric, size = config.metric, config.crop
-    room = np.array(scene.halves.shape[1:]) - size
-    start = random.integers(0, room + 1)
-    region = tuple(slice(int(s), int(s) + size) for s in start)
-    share = random.uniform(0, 1)
-    half = scene.halves[:, region[0], region[1], region[2]].astype(np.float32)
-    volume = share * half[0] + (1 - share) * half[1]
-    variance = scene.signal_variance + scene.noise_variance * (share**2 + (1 - share) ** 2)
-    scale = random.uniform(0.85, 1.15) / np.sqrt(variance)
-    volume = np.clip((volume - scene.centre) * scale + random.normal(0, 0.05), -8, 8).astype(np.float32)
-
-    here = scene.points_zyx - start
-    inside = ((here >= metric.margin) & (here <= size - 1 - metric.margin)).all(1)
-    centres, label = here[inside], scene.label[inside]
-    particles = centres + random.normal(0, metric.jitter, centres.shape)
-    direction = random.normal(size=centres.shape)
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    off_centre = centres + direction * random.uniform(*OFF_CENTRE_VOXELS, (len(centres), 1))
-    background = random.uniform(4, size - 5, (metric.background_points, 3))
-    distance = np.linalg.norm(background[:, None] - here[None], axis=-1).min(axis=1, initial=np.inf)
-    background = background[distance > CLEAR_VOXELS]
-
-    points = np.concatenate([particles, off_centre, background]).astype(np.float32)
-    labels = np.concatenate([label, np.full(len(off_centre) + len(background), BACKGROUND)])
-    for axis in np.flatnonzero(random.random(3) < 0.5):
-        volume = np.flip(volume, int(axis))
-        points[:, axis] = size - 1 - points[:, axis]
-    return np.ascontiguousarray(volume), points, labels

@@ -12,6 +12,8 @@ from pretrain.config import MetricConfig
 from tomoseek.encoder import Encoder
 
 STRIDE = 4
+BACKGROUND, PADDING = -1, -2  # labels of points that are no particle, and of no point
+FIRST_INSTANCE = 1_000_000  # labels from here on: unlabelled places, each seen in two views
 
 
 def sample_features(features: Tensor, points_zyx: Tensor) -> Tensor:
@@ -78,20 +80,21 @@ class MetricLearner(nn.Module):
         ----------
         batch
             ``input`` ``(b, z, y, x)``; ``points`` ``(b, m, 3)`` voxel z y x; ``label`` ``(b, m)``: class of a
-            particle, -1 for background and off-centre points, -2 for padding.
+            particle, `BACKGROUND` for background and off-centre points, `PADDING`, or from `FIRST_INSTANCE` on
+            unlabelled places, of which two views have to agree and nobody knows whether they are particles.
         """
         fused = self.encoder(batch["input"][:, None]).stride4
-        kept = batch["label"] > -2  # b m
+        kept = batch["label"] > PADDING  # b m
         label = batch["label"][kept]
         sampled = sample_features(fused, batch["points"])[kept]
         embedding, logit = self.encoder.heads(sampled[:, :, None, None, None])
         embedding, logit = embedding.flatten(1), logit.flatten()
         contrastive = supervised_contrastive(embedding, label, self.config.temperature)
-        is_particle = (label >= 0).float()
-        particle = functional.binary_cross_entropy_with_logits(logit, is_particle)
+        known = label < FIRST_INSTANCE
+        particle = functional.binary_cross_entropy_with_logits(logit[known], (label[known] >= 0).float())
         with torch.no_grad():
             similarity = (embedding @ embedding.T).fill_diagonal_(-2)
-            anchors = label >= 0
+            anchors = (label >= 0) & known
             nearest = label[similarity.argmax(1)]
             recalled = (nearest == label)[anchors].float().mean()
         loss = contrastive + self.config.particle_weight * particle

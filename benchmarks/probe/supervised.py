@@ -11,9 +11,10 @@ from torch.nn import functional
 from benchmarks.probe.bed import Bed
 from benchmarks.probe.measures import SHOTS, STRIDE, peaks_of, ranking
 from benchmarks.probe.rows import OVERLAP, TILE
-from pretrain.assemblies import Scene, draw_crop, scene_of
+from pretrain.assemblies import scene_of
 from pretrain.config import PretrainConfig
 from pretrain.metric import sample_features
+from pretrain.views import Scene, draw_crop
 from tomoseek.config import compose_settings
 from tomoseek.tiling import predict_tiled
 from tomoseek.training import autocast, cosine_learning_rate
