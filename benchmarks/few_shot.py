@@ -5,7 +5,8 @@
 
 The tomograms of `benchmarks.probe`, embedded into an index on disk. Examples come from one tomogram, the other two are
 searched, by turns; every class, several draws. "Promise" is the expected precision that the query reports for a
-threshold, without ground truth; "kept" the precision there was. Prints Markdown.
+threshold, without ground truth; "kept" the precision there was. Negatives are the best wrong picks in the tomogram of
+the examples, as one would mark them after a first look. Prints Markdown.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from benchmarks.probe.bed import STANDARD, Bed, make_bed
 from embed.build import add_tomograms, open_or_create
@@ -24,6 +26,7 @@ from embed.evaluate import evaluate_query
 from embed.header import new_header
 from embed.index import Found, Index
 from embed.prototype import RIVAL_WEIGHT
+from embed.search import Examples
 from embed.shard import Storage
 from tomoseek.picks import Picks
 from tomoseek.training import atomic_write_json, pick_device, progress
@@ -31,6 +34,7 @@ from tomoseek.weights import fingerprint, load_encoder
 
 SHOTS = (1, 3, 5, 10)
 WANTED = (0.5, 0.7, 0.9)
+NUM_NEGATIVES = 5
 
 
 def build_index(folder: Path, source: str, bed: Bed, device: torch.device) -> Index:
@@ -61,17 +65,21 @@ def trial(index: Index, bed: Bed, key: str, support: int, shots: int, seed: int)
     examples = index.read_examples(points[chosen], runs[support])
     others = {run: bed.points[k][key] for k, run in enumerate(runs) if k != support}
 
-    def search(rival_weight: float) -> Found:
+    def search(names: list[str], rival_weight: float = RIVAL_WEIGHT, negatives: Examples | None = None) -> Found:
         return index.search(
-            examples, radius_angstrom=bed.radii[key], runs=list(others), threshold=LOWEST_SCORE,
-            rival_weight=rival_weight,
+            examples, radius_angstrom=bed.radii[key], runs=names, threshold=LOWEST_SCORE, rival_weight=rival_weight,
+            negatives=negatives,
         )  # fmt: skip
 
-    plain, found = search(0.0), search(RIVAL_WEIGHT)
+    plain, found = search(list(others), 0.0), search(list(others))
+    at_home = search([runs[support]]).picks[runs[support]].points_xyz
+    wrong = at_home[cKDTree(points).query(at_home)[0] > bed.radii[key]][:NUM_NEGATIVES]
+    corrected = search(list(others), negatives=index.read_examples(wrong, runs[support]) if len(wrong) else None)
     whole = evaluate_query(others, found.picks, bed.radii[key])
     record = {
         "plain": evaluate_query(others, plain.picks, bed.radii[key])["average_precision"],
         "rivals": whole["average_precision"],
+        "negatives": evaluate_query(others, corrected.picks, bed.radii[key])["average_precision"],
         "best_f1": whole["best_f1"],
         "promises": [],
     }
@@ -91,7 +99,7 @@ def summary(trials: list[dict[str, Any]]) -> list[str]:
     bias = [p["promised"] - p["precision"] for p in kept]
     balanced = [t["promises"][-1] for t in trials]
     f1 = [2 * p["precision"] * p["recall"] / max(p["precision"] + p["recall"], 1e-9) for p in balanced]
-    means = [np.mean([t[key] for t in trials]) for key in ("plain", "rivals")]
+    means = [np.mean([t[key] for t in trials]) for key in ("plain", "rivals", "negatives")]
     shown = [*means, np.mean(f1), np.mean([t["best_f1"] for t in trials]), np.mean(error), np.mean(bias)]
     return [*(f"{value:.2f}" for value in shown[:-1]), f"{shown[-1]:+.2f}", f"{len(kept) / len(trials) / 3:.0%}"]
 
@@ -107,7 +115,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     device = pick_device(arguments.device)
-    header = ["tomograms, examples", "AP, plain cosine", "AP, with rivals", "F1 at its own threshold"]
+    header = ["tomograms, examples", "AP, plain cosine", "AP, with rivals", "AP, and five negatives"]
+    header += ["F1 at its own threshold"]
     header += ["best F1 of any threshold", "promise less kept, absolute", "signed", "promises given"]
     lines, records = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"], {}
     for regime in STANDARD:

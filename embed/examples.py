@@ -16,7 +16,12 @@ ExamplePoints = dict[str, NDArray[np.float64]]
 
 
 def collect_examples(
-    root: Any, *, points: list[Any] | None, examples: str | None, run: str | None, name: str
+    root: Any,
+    *,
+    points: list[Any] | None,
+    examples: str | None,
+    run: str | None,
+    word: str = "examples",
 ) -> ExamplePoints:
     """Return example points ``(k, 3)`` x y z in Å per run, duplicates dropped.
 
@@ -30,8 +35,8 @@ def collect_examples(
         Instead of points: a CSV file with columns run, x, y, z, or copick picks ``object:user/session``.
     run
         The run of ``points``; with ``examples``, take only those of this run.
-    name
-        Which rows to take of a CSV that has a column of object names.
+    word
+        What to call ``examples`` in messages.
 
     Raises
     ------
@@ -48,13 +53,13 @@ def collect_examples(
     elif examples is not None and _is_csv(examples):
         found = {key: picks.points_xyz for key, picks in read_points_csv(examples, default_run=run).items()}
     else:
-        found = _from_copick(root, examples or "", run)
+        found = _from_copick(root, examples or "", run, word)
     if run is not None:
         found = {key: value for key, value in found.items() if key == run}
     found = {key: value for key, value in found.items() if len(value)}
     if not found:
         where = f" in run {run}" if run else ""
-        raise InputError(f"examples={examples}: expected at least one example pick{where}, found none; check the name")
+        raise InputError(f"{word}={examples}: expected at least one pick{where}, found none; check the name")
     return {key: drop_duplicates(value, key) for key, value in found.items()}
 
 
@@ -73,12 +78,12 @@ def _is_csv(examples: str) -> bool:
     return examples.endswith(".csv") or Path(examples).is_file()
 
 
-def _from_copick(root: Any, reference: str, run: str | None) -> ExamplePoints:
+def _from_copick(root: Any, reference: str, run: str | None, word: str) -> ExamplePoints:
     object_name, _, owner = reference.partition(":")
     user_id, _, session_id = owner.partition("/")
     if not (object_name and user_id and session_id):
         raise InputError(
-            f"examples='{reference}': expected a CSV file or copick picks as object:user/session "
+            f"{word}='{reference}': expected a CSV file or copick picks as object:user/session "
             "(e.g. ribosome:curator/0), found neither"
         )
     runs = [item.name for item in root.runs] if run is None else [run]

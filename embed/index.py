@@ -202,6 +202,7 @@ class Index:
         precision: float | None = None,
         max_picks: int = 1000,
         rival_weight: float = RIVAL_WEIGHT,
+        negatives: Examples | None = None,
         particle_margin: float | None = 2.0,
         num_candidates: int = 100_000,
     ) -> Found:
@@ -221,7 +222,7 @@ class Index:
             `embed.cutoff.choose_cutoff`.
         max_picks
             Most picks per run.
-        rival_weight
+        rival_weight, negatives
             See `embed.prototype.fit`.
         particle_margin
             Cells whose particle logit lies more than this below the lowest of the examples are left out;
@@ -230,8 +231,9 @@ class Index:
             Cells per run that FAISS hands on to the localisation.
         """
         surroundings = self.surroundings()
-        prototype = fit(examples.vectors, surroundings, rival_weight)
-        left_out = leave_one_out(examples.vectors, surroundings, rival_weight)
+        unwanted = None if negatives is None else negatives.vectors
+        prototype = fit(examples.vectors, surroundings, rival_weight, unwanted)
+        left_out = leave_one_out(examples.vectors, surroundings, rival_weight, unwanted)
         floor = particle_floor(examples.particle_logit, particle_margin)
         lowest = LOWEST_SCORE if threshold is None else min(threshold, LOWEST_SCORE)
         candidates = {

@@ -10,6 +10,7 @@ import numpy as np
 from embed.surroundings import Surroundings, Vectors
 
 RIVAL_WEIGHT = 0.3
+NEGATIVE_WEIGHT = 0.3
 TOO_ALIKE = 0.9
 
 
@@ -20,7 +21,7 @@ class Prototype:
     Attributes
     ----------
     direction
-        ``(e,)`` unit vector of the mean example.
+        ``(e,)``: unit vector of the mean example, less a share of that of the mean negative.
     rivals
         ``(r, e)`` unit vectors of what else the project holds; r may be 0.
     rival_weight
@@ -49,34 +50,51 @@ class Prototype:
 
 
 def fit(
-    examples: Vectors, surroundings: Surroundings, rival_weight: float = RIVAL_WEIGHT, too_alike: float = TOO_ALIKE
+    examples: Vectors,
+    surroundings: Surroundings,
+    rival_weight: float = RIVAL_WEIGHT,
+    negatives: Vectors | None = None,
+    too_alike: float = TOO_ALIKE,
 ) -> Prototype:
     """Fit a prototype to ``(k, e)`` unit vectors.
 
     Parameters
     ----------
+    negatives
+        ``(m, e)`` unit vectors of what is not looked for, though it looks like it.
     rival_weight
         How much likeness to a rival costs; 0 leaves the plain cosine with the mean example.
     too_alike
         Rivals nearer to the mean example than this share of an ordinary example are left out: they may be the very
         particles that are looked for.
     """
-    mean = examples.mean(0)
-    direction = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
+    direction = _mean_direction(examples)
     ordinary = float(np.median(examples @ direction))
     apart = surroundings.rivals @ direction < too_alike * ordinary
+    if negatives is not None and len(negatives):
+        direction = direction - NEGATIVE_WEIGHT * _mean_direction(negatives)
     raw = Prototype(direction, surroundings.rivals[apart if rival_weight else []], rival_weight, 1.0, 0.0)
     low, high = (float(raw.likeness(vectors).mean()) for vectors in (surroundings.background, examples))
     scale = 1.0 / (high - low) if high - low > 1e-6 else 1.0
     return Prototype(direction, raw.rivals, rival_weight, scale, -scale * low)
 
 
-def leave_one_out(examples: Vectors, surroundings: Surroundings, rival_weight: float = RIVAL_WEIGHT) -> Vectors:
+def _mean_direction(vectors: Vectors) -> Vectors:
+    mean = vectors.mean(0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), dtype=np.float32)
+
+
+def leave_one_out(
+    examples: Vectors,
+    surroundings: Surroundings,
+    rival_weight: float = RIVAL_WEIGHT,
+    negatives: Vectors | None = None,
+) -> Vectors:
     """Score each of ``(k, e)`` examples by a prototype of the others; empty for fewer than two."""
     if len(examples) < 2:
         return np.zeros(0, dtype=np.float32)
     scores = [
-        fit(np.delete(examples, i, axis=0), surroundings, rival_weight).score(examples[i : i + 1])[0]
+        fit(np.delete(examples, i, axis=0), surroundings, rival_weight, negatives).score(examples[i : i + 1])[0]
         for i in range(len(examples))
     ]
     return np.array(scores, dtype=np.float32)

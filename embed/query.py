@@ -37,6 +37,7 @@ class QueryConfig:
     points: list[Any] | None
     run: str | None
     examples: str | None
+    negatives: str | None
     name: str | None
     radius: float | None
     threshold: float | None
@@ -74,13 +75,22 @@ def run(config: QueryConfig) -> None:
         index.check_encoder(fingerprint(load_encoder(config.encoder, "cpu")), config.encoder)
     root = open_project(config.data.project)
     radius = _radius(root, config.name, config.radius)
-    points = collect_examples(root, points=config.points, examples=config.examples, run=config.run, name=config.name)
+    points = collect_examples(root, points=config.points, examples=config.examples, run=config.run)
+    unwanted = (
+        collect_examples(root, points=None, examples=config.negatives, run=None, word="negatives")
+        if config.negatives
+        else {}
+    )
     runs = _runs_to_search(root, index, config.data.runs)
-    examples = merge_examples(index.read_examples(value, key) for key, value in points.items())
+    examples, negatives = (
+        merge_examples(index.read_examples(value, key) for key, value in group.items()) if group else None
+        for group in (points, unwanted)
+    )
+    assert examples is not None
     found = index.search(
         examples, radius_angstrom=radius, runs=runs, threshold=config.threshold, precision=config.precision,
-        max_picks=config.max_picks, rival_weight=config.rival_weight, particle_margin=config.particle_margin,
-        num_candidates=config.num_candidates,
+        max_picks=config.max_picks, rival_weight=config.rival_weight, negatives=negatives,
+        particle_margin=config.particle_margin, num_candidates=config.num_candidates,
     )  # fmt: skip
     root = ensure_object(config.data.project, Complex(name=config.name, radius_angstrom=radius))
     for key, picks in found.picks.items():
@@ -88,7 +98,7 @@ def run(config: QueryConfig) -> None:
     out_dir = Path(config.out_dir)
     write_csv(out_dir / f"{config.name}.csv", [(key, config.name, picks) for key, picks in found.picks.items()])
     seconds = time.perf_counter() - started
-    atomic_write_json(out_dir / f"{config.name}.json", _record(config, index, radius, points, found, seconds))
+    atomic_write_json(out_dir / f"{config.name}.json", _record(config, index, radius, points, unwanted, found, seconds))
     total = sum(len(picks) for picks in found.picks.values())
     num_examples = sum(len(value) for value in points.values())
     cutoff = found.cutoff
@@ -129,13 +139,20 @@ def _runs_to_search(root: Any, index: Index, chosen: list[str] | None) -> list[s
 
 
 def _record(
-    config: QueryConfig, index: Index, radius: float, points: ExamplePoints, found: Found, seconds: float
+    config: QueryConfig,
+    index: Index,
+    radius: float,
+    points: ExamplePoints,
+    unwanted: ExamplePoints,
+    found: Found,
+    seconds: float,
 ) -> dict[str, Any]:
     """Describe a query well enough to repeat it."""
     return {
         "name": config.name,
         "radius_angstrom": radius,
         "examples_xyz": {key: value.tolist() for key, value in points.items()},
+        "negatives_xyz": {key: value.tolist() for key, value in unwanted.items()},
         "threshold": found.cutoff.threshold,
         "threshold_is_given": config.threshold is not None,
         "expected_precision": found.cutoff.precision,

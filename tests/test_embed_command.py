@@ -93,6 +93,20 @@ def test_commands_build_an_index_and_find_the_rest_in_the_other_run(project: Pat
     assert len(promised) == 6 and all(0 <= value <= 1 for value in promised)
 
 
+def test_negatives_join_the_query_and_are_recorded(project: Path, index: Path, tmp_path: Path) -> None:
+    table = tmp_path / "not_it.csv"
+    table.write_text("run,x,y,z\nb,500,500,200\n")
+    words = [f"data.project={project}", "name=shell", f"out_dir={tmp_path}", f"index={index}", "threshold=0.2"]
+    words += ["examples=shell:simulator/0", "run=a"]
+    found = {}
+    for case, more in {"without": [], "with": [f"negatives={table}"]}.items():
+        query.run(compose_settings("embed_query", query.QueryConfig, [*words, *more]))
+        record = json.loads((tmp_path / "shell.json").read_text())
+        found[case] = record["leave_one_out_scores"]
+        assert record["negatives_xyz"] == ({"b": [[500.0, 500.0, 200.0]]} if more else {})
+    assert found["with"] != found["without"]
+
+
 def test_copick_reference_works_as_examples_and_evaluate_scores_the_other_run(
     project: Path, index: Path, tmp_path: Path
 ) -> None:
@@ -117,6 +131,7 @@ def test_copick_reference_works_as_examples_and_evaluate_scores_the_other_run(
         (["points=[[100,100,100]]", "run=a", "radius=50"], "name"),
         (["points=[[100,100,100]]", "run=a", "name=shell", "precision=1.5"], "precision=1.5"),
         (["examples=shell:nobody/0", "name=shell"], "found none"),
+        (["points=[[100,100,100]]", "run=a", "name=shell", "negatives=shell:nobody/0"], "negatives=shell:nobody/0"),
         (["points=[[100,100,100]]", "run=a", "name=shell", "encoder=random-tiny"], "encoder that built it"),
         (["points=[[100,100,100]]", "run=a", "name=shell", "data.runs=[c]"], "'c' is not in index"),
     ],
@@ -147,15 +162,15 @@ def test_examples_come_from_points_csv_or_copick_and_duplicates_count_once(
     expected = indices_to_points(CENTRES["a"], SPACING)
     table = tmp_path / "clicks.csv"
     table.write_text("run,x,y,z\n" + "".join(f"a,{x},{y},{z}\n" for x, y, z in [*expected, expected[0]]))
-    given = collect_examples(root, points=expected.tolist(), examples=None, run="a", name="shell")
-    read = collect_examples(root, points=None, examples=str(table), run=None, name="shell")
+    given = collect_examples(root, points=expected.tolist(), examples=None, run="a")
+    read = collect_examples(root, points=None, examples=str(table), run=None)
     assert "1 duplicate" in capsys.readouterr().out
-    picked = collect_examples(root, points=None, examples="shell:simulator/0", run="a", name="shell")
+    picked = collect_examples(root, points=None, examples="shell:simulator/0", run="a")
     for found in (given, read, picked):
         assert list(found) == ["a"]
         np.testing.assert_allclose(found["a"], expected)
-    both = collect_examples(root, points=None, examples="shell:simulator/0", run=None, name="shell")
+    both = collect_examples(root, points=None, examples="shell:simulator/0", run=None)
     assert sorted(both) == ["a", "b"]
     for points, examples in ((None, None), ([], None), (None, "shell:nobody/0"), ([[1, 2, 3]], "x:y/0")):
         with pytest.raises(InputError, match="expected"):
-            collect_examples(root, points=points, examples=examples, run="a", name="shell")
+            collect_examples(root, points=points, examples=examples, run="a")

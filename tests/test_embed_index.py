@@ -175,6 +175,18 @@ def test_particle_floor_hides_cells_unlike_the_examples_and_is_never_above_even_
     assert lowest_x[0.0, None] < 1.0
 
 
+def test_likeness_to_a_negative_costs_even_where_it_is_like_the_examples() -> None:
+    axes = np.eye(8, dtype=np.float32)
+    example, negative, other = axes[:3]
+    scored = np.stack([example + 0.5 * negative, example + 0.5 * other]) / np.hypot(1, 0.5)
+    context = Surroundings(axes[3:], axes[:0])
+    without, with_negative = fit(example[None], context), fit(example[None], context, negatives=negative[None])
+    assert np.ptp(without.score(scored)) == pytest.approx(0, abs=1e-6)
+    first, second = with_negative.score(scored)
+    assert first < second - 0.1
+    assert with_negative.score(example[None])[0] == pytest.approx(1)
+
+
 def test_each_example_is_scored_by_the_others() -> None:
     vectors = unit_field().reshape(-1, 32)
     examples = vectors[0] + 0.3 * vectors[1:6]
