@@ -18,6 +18,7 @@ Scores = NDArray[np.floating[Any]]
 MEAN_OF_ONE, SPREAD_OF_MEAN, SPREAD = 0.92, 0.04, 0.036
 SPREAD_WEIGHT = 6.0  # the spread counts as if it had been seen in this many scores
 NUM_OTHERS = 3
+APART = 1.5  # spreads that the mean of any other part stays below that of the examples'
 LOWEST_SCORE = 0.3
 NUM_ITERATIONS = 60
 
@@ -54,7 +55,8 @@ def probabilities(scores: Scores, left_out: Scores) -> Scores:
     Notes
     -----
     Normal parts; the mean and spread of the examples' part stay near what the examples say, the nearer the more of
-    them there are. A score above that mean is no less convincing than the mean itself.
+    them there are, and no other part may take its place. A score above that mean is no less convincing than the mean
+    itself.
     """
     result = np.zeros(len(scores))
     seen = scores >= LOWEST_SCORE
@@ -84,6 +86,7 @@ def probabilities(scores: Scores, left_out: Scores) -> Scores:
         spreads = np.maximum(np.sqrt(around / total), 0.02)
         known = spread_weight * variance + mean_weight * (mean - means[0]) ** 2
         spreads[0] = np.sqrt((known + around[0]) / (spread_weight + total[0]))
+        means[1:] = np.minimum(means[1:], means[0] - APART * spreads[0])
 
     own = shares[0] * _normal(np.minimum(x, means[0]), means[0], spreads[0])
     others = (shares[1:] * _normal(x[:, None], means[1:], spreads[1:])).sum(1)

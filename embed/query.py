@@ -81,7 +81,7 @@ def run(config: QueryConfig) -> None:
         if config.negatives
         else {}
     )
-    runs = _runs_to_search(root, index, config.data.runs)
+    runs = runs_to_search(root, index, config.data.runs)
     examples, negatives = (
         merge_examples(index.read_examples(value, key) for key, value in group.items()) if group else None
         for group in (points, unwanted)
@@ -125,7 +125,7 @@ def _radius(root: Any, name: str, radius: float | None) -> float:
     raise InputError(f"radius: expected the radius of '{name}' in Å, which the project does not know; give radius=...")
 
 
-def _runs_to_search(root: Any, index: Index, chosen: list[str] | None) -> list[str]:
+def runs_to_search(root: Any, index: Index, chosen: list[str] | None) -> list[str]:
     """Return the chosen runs, or every indexed run that the project still has."""
     in_project = {item.name for item in root.runs}
     if chosen is None:

@@ -45,9 +45,14 @@ def measure_surroundings(shards: Sequence[Shard], seed: int = 0) -> Surroundings
 
 def particle_places(shard: Shard) -> NDArray[np.int64]:
     """Return the rows of `likely_cells`."""
+    return shard.rows(likely_cells(logit_map(shard)))
+
+
+def logit_map(shard: Shard) -> NDArray[np.float32]:
+    """Lay the particle logits out as a ``(z, y, x)`` map, minus infinity where no cell is stored."""
     logits = np.full(shard.grid, -np.inf, dtype=np.float32)
     logits[tuple(shard.cells_zyx.T)] = shard.particle_logit
-    return shard.rows(likely_cells(logits))
+    return logits
 
 
 def likely_cells(particle_logit: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -57,14 +62,17 @@ def likely_cells(particle_logit: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def rival_vectors(places: Vectors) -> Vectors:
-    """Cluster ``(n, e)`` vectors of particle-like places on the sphere and return the centres ``(r, e)``.
+    """Return ``(r, e)`` centres of the clusters of ``(n, e)`` vectors of particle-like places.
 
     They are the kinds of things that a search has to tell the examples from. Of too few places to cluster there are
     none: with an untrained particle head, or in an empty tomogram.
     """
     count = min(NUM_RIVALS, len(places) // PLACES_PER_RIVAL)
-    if count < 2:
-        return np.zeros((0, places.shape[1]), dtype=np.float32)
-    clusters = faiss.Kmeans(places.shape[1], count, niter=25, spherical=True, seed=1, min_points_per_centroid=1)
-    clusters.train(np.ascontiguousarray(places, dtype=np.float32))
+    return spherical_clusters(places, count) if count > 1 else places[:0]
+
+
+def spherical_clusters(vectors: Vectors, count: int) -> Vectors:
+    """Cluster ``(n, e)`` unit vectors by cosine and return the ``(count, e)`` centres, of length 1."""
+    clusters = faiss.Kmeans(vectors.shape[1], count, niter=25, spherical=True, seed=1, min_points_per_centroid=1)
+    clusters.train(np.ascontiguousarray(vectors, dtype=np.float32))
     return np.asarray(clusters.centroids)

@@ -60,6 +60,13 @@ def test_probability_rises_with_the_score_and_is_nothing_in_the_background() -> 
     assert probability.max() > 0.8
 
 
+def test_particles_that_nothing_resembles_are_all_promised() -> None:
+    scores = np.concatenate([np.linspace(0.98, 1.01, 12), [0.54, 0.46, 0.45, 0.42, 0.34]])
+    cutoff = choose_cutoff(scores, probabilities(scores, np.array([0.997, 0.999, 0.990, 1.002])), None)
+    assert (scores >= cutoff.threshold).sum() == 12
+    assert cutoff.precision > 0.8 and cutoff.recall > 0.9
+
+
 def test_one_example_and_no_candidates_are_enough_for_an_answer() -> None:
     scores, is_true, _ = candidates(1, 0.3)
     cutoff = choose_cutoff(scores - 0.05, probabilities(scores - 0.05, np.zeros(0)), None)

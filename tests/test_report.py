@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tomoseek import plots, report, report_figures
+from tomoseek import plots, report, report_figures, slabs
 from tomoseek.complexes import CHALLENGE, COMPLEXES
 from tomoseek.picks import Picks, write_csv, write_picks
 from tomoseek.project import create_project
@@ -157,7 +157,7 @@ def test_pictures_count_hits_misses_and_false_alarms_as_the_score_does(demo_fold
 
 def test_window_is_centred_on_the_particle(demo_folder: Path) -> None:
     tomogram = report_figures.open_run(demo_folder / "project" / "copick.json", RUNS[0])
-    image = report_figures.window(tomogram, np.array([440.0, 200.0, 120.0]), 75.0)
+    image = slabs.window(tomogram, np.array([440.0, 200.0, 120.0]), 75.0)
     weights = np.clip(image - np.median(image) - 1.0, 0, None)
     centre = [(weights.sum(axis=1 - axis) * np.arange(len(image))).sum() / weights.sum() for axis in (0, 1)]
     assert np.allclose(centre, len(image) // 2, atol=0.6)

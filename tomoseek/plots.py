@@ -6,6 +6,7 @@ in Å, so that picks are placed by their stored coordinates; protein is dark, as
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -152,6 +153,48 @@ def montage_figure(
         verdict = "right" if good else "wrong"
         color = HIT if good else FALSE_ALARM
         tile(rank // columns, 2 + rank % columns, image, color, f"{rank + 1} · {score:.2f} {verdict}")
+    return figure
+
+
+def clusters_figure(
+    map_xy: NDArray[np.floating[Any]], label: NDArray[np.integer[Any]], members: Sequence[Sequence[Image]]
+) -> Figure:
+    """A map of places, coloured by cluster; beside it the most typical members of every cluster, a row each.
+
+    Parameters
+    ----------
+    map_xy
+        ``(n, 2)`` positions on the map: near is alike.
+    label
+        ``(n,)`` cluster of each, from 0.
+    members
+        For each cluster central slabs ``(y, x)``, protein positive.
+    """
+    rows, columns = len(members), max(len(images) for images in members)
+    figure = Figure(figsize=(0.62 * rows + 0.75 * columns + 1.5, max(0.75 * rows, 3.0)), layout="constrained")
+    panel, tiles = figure.subfigures(1, 2, squeeze=False, width_ratios=[0.62 * rows + 1.0, 0.75 * columns + 0.5])[0]
+    axes = panel.subplots()
+    colors = [CLASS_COLORS[k % len(CLASS_COLORS)] for k in range(rows)]
+    axes.scatter(*map_xy.T, s=9, c=[colors[k] for k in label], linewidths=0)
+    for k in range(rows):
+        if (label == k).any():
+            x, y = np.median(map_xy[label == k], axis=0)
+            box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": colors[k], "alpha": 0.85}
+            axes.text(x, y, f"{k + 1}", fontsize=9, color=INK, ha="center", va="center", bbox=box)
+    axes.set(xticks=[], yticks=[], title="every dot a particle-like place; near is alike")
+    axes.title.set(size=9, color=INK)
+    pictures = [image for images in members for image in images]
+    low, high = np.percentile(np.stack(pictures), (0.5, 99.5))
+    grid = tiles.subplots(rows, columns, squeeze=False)
+    for k, row in enumerate(grid):
+        for axes, image in zip_longest(row, members[k]):
+            axes.set(xticks=[], yticks=[])
+            axes.set_visible(image is not None)
+            if image is not None:
+                axes.imshow(image, cmap="gray_r", vmin=low, vmax=high, origin="lower", interpolation="bilinear")
+            for spine in axes.spines.values():
+                spine.set(edgecolor=colors[k], linewidth=1.8)
+        row[0].set_ylabel(f"{k + 1}", rotation=0, fontsize=9, color=INK, labelpad=9, va="center")
     return figure
 
 

@@ -13,14 +13,14 @@ from scipy.spatial import cKDTree
 
 from tomoseek import plots
 from tomoseek.config import DataConfig, Polarity
-from tomoseek.geometry import indices_to_points, points_to_indices
+from tomoseek.geometry import indices_to_points
 from tomoseek.picks import Picks, read_picks, read_points_csv
 from tomoseek.plots import Curve, Mark
 from tomoseek.project import object_radii, open_project
 from tomoseek.score import HIT_FRACTION, precision_recall
+from tomoseek.slabs import SLAB_ANGSTROM, read_slab, window
 from tomoseek.tomograms import Tomogram, find_tomograms
 
-SLAB_ANGSTROM = 50.0
 CSS_PIXELS_PER_INCH = 96
 
 
@@ -97,13 +97,6 @@ def open_run(project: Path, run: str) -> Tomogram:
     """Open the reconstruction of a run that the demo worked on."""
     data = DataConfig(project=str(project), runs=[run], tomogram_type="wbp", voxel_spacing=None, polarity=Polarity.dark)
     return find_tomograms(data)[0]
-
-
-def read_slab(tomogram: Tomogram, centre_zyx: NDArray[np.int64], size_yx: tuple[int, int]) -> NDArray[np.float32]:
-    """Mean over about 50 Å along z, centred on a voxel: ``(y, x)``, protein positive."""
-    thickness = 2 * round((SLAB_ANGSTROM / tomogram.voxel_spacing - 1) / 2) + 1
-    size = np.array([thickness, *size_yx])
-    return np.asarray(tomogram.crop(centre_zyx - size // 2, size).mean(axis=0))  # (y, x)
 
 
 def busiest_plane(tomogram: Tomogram, truth: Mapping[str, NDArray[np.float64]], radii: Mapping[str, float]) -> int:
@@ -233,13 +226,6 @@ def find_picture(
         f"within half a radius; orange: none does). Central slabs of {SLAB_ANGSTROM / 10:.0f} nm."
     )
     return picture(figure, caption)
-
-
-def window(tomogram: Tomogram, point_xyz: NDArray[np.float64], radius: float) -> NDArray[np.float32]:
-    """Central slab of a particle and its surroundings: ``(y, x)``, 3.6 radii wide."""
-    centre = np.rint(points_to_indices(point_xyz, tomogram.voxel_spacing)[0]).astype(np.int64)
-    width = 2 * round(1.8 * radius / tomogram.voxel_spacing) + 1
-    return read_slab(tomogram, centre, (width, width))
 
 
 def loss_pictures(out_dir: Path, logs: Mapping[str, str]) -> list[Picture]:

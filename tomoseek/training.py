@@ -122,12 +122,17 @@ def load_state(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return _unflatten(json.loads(metadata["tree"]), tensors), json.loads(metadata["meta"])
 
 
-def atomic_write_text(path: Path, text: str) -> None:
-    """Write a text file that is either the old or the new one, never half of it."""
+def atomic_write_bytes(path: Path, content: bytes) -> None:
+    """Write a file that is either the old or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
+    temporary.write_bytes(content)
     os.replace(temporary, path)
+
+
+def atomic_write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) atomically."""
+    atomic_write_bytes(path, text.encode())
 
 
 def atomic_write_json(path: Path, value: Any) -> None:

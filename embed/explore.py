@@ -1,0 +1,157 @@
+"""``embed explore``: what is in these tomograms? Particle-like places, grouped by likeness, without any example."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from embed.index import Index
+from embed.query import runs_to_search
+from embed.shard import Shard, ShardEntry
+from embed.surroundings import Vectors, likely_cells, logit_map, spherical_clusters
+from tomoseek import plots
+from tomoseek.config import DataConfig
+from tomoseek.errors import InputError
+from tomoseek.geometry import cell_to_voxel, indices_to_points
+from tomoseek.peaks import suppress
+from tomoseek.picks import Picks, write_csv
+from tomoseek.project import open_project
+from tomoseek.slabs import window
+from tomoseek.tomograms import find_tomograms
+from tomoseek.training import atomic_write_bytes, atomic_write_json
+
+MOST_ON_MAP = 2000
+
+
+@dataclass(kw_only=True, slots=True)
+class ExploreConfig:
+    """Settings of ``embed explore`` (``configs/embed_explore.yaml``)."""
+
+    data: DataConfig
+    index: str
+    num_clusters: int
+    min_probability: float
+    separation: float
+    max_places: int
+    num_examples: int
+    num_pictures: int
+    out_dir: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name in ("num_clusters", "max_places", "num_examples", "num_pictures"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if not 0 < self.min_probability < 1:
+            raise InputError(f"min_probability: expected between 0 and 1, found {self.min_probability}")
+        if not self.separation > 0:
+            raise InputError(f"separation: expected a distance in Å, more than 0, found {self.separation}")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Particle-like places ``(n, 3)`` x y z in Å of the runs ``(n,)``, and their vectors ``(n, e)``."""
+
+    run: NDArray[np.str_]
+    points_xyz: NDArray[np.float64]
+    vectors: Vectors
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Members, the most typical first, and how like the centre each is (cosine)."""
+
+    name: str
+    members: NDArray[np.int64]
+    likeness: NDArray[np.float64]
+
+
+def run(config: ExploreConfig) -> None:
+    """Find places, group them, and write tables and a picture."""
+    index = Index.open(config.index)
+    names = runs_to_search(open_project(config.data.project), index, config.data.runs)
+    found = [places_of(index.shard(name), index.entries[name], name, index.header.stride, config) for name in names]
+    places = Places(*(np.concatenate([getattr(part, key) for part in found]) for key in Places.__annotations__))
+    if len(places.run) < config.num_clusters:
+        raise InputError(
+            f"index {config.index}: expected at least num_clusters={config.num_clusters} particle-like places, found "
+            f"{len(places.run)}; take an encoder whose particle score was trained (encoder=shipped), or fewer clusters"
+        )
+    clusters = group(places.vectors, config.num_clusters)
+    out_dir = Path(config.out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    write_csv(out_dir / "clusters.csv", [row for cluster in clusters for row in rows_of(cluster, places)])
+    for cluster in clusters:
+        typical = Cluster(cluster.name, cluster.members[: config.num_examples], cluster.likeness[: config.num_examples])
+        write_csv(out_dir / f"{cluster.name}.csv", rows_of(typical, places))
+    atomic_write_bytes(out_dir / "explore.png", draw(config, places, clusters))
+    sizes = {cluster.name: len(cluster.members) for cluster in clusters}
+    record = {
+        "index": str(index.folder),
+        "fingerprint": index.header.fingerprint,
+        "runs": names,
+        "min_probability": config.min_probability,
+        "separation_angstrom": config.separation,
+        "seed": config.seed,
+        "num_places": sizes,
+    }
+    atomic_write_json(out_dir / "explore.json", record)
+    print(
+        f"{len(places.run)} particle-like places in {len(names)} runs, {len(clusters)} clusters of "
+        f"{min(sizes.values())} to {max(sizes.values())}; look at {out_dir / 'explore.png'}, then for instance: "
+        f"python -m embed query examples={out_dir / clusters[0].name}.csv name=... radius=..."
+    )
+
+
+def places_of(shard: Shard, entry: ShardEntry, run_name: str, stride: int, config: ExploreConfig) -> Places:
+    """Return the likeliest particles of a run, no two closer than ``separation``."""
+    logits = logit_map(shard)
+    cells = likely_cells(logits)
+    cells = cells[expit(logits[tuple(cells.T)]) >= config.min_probability]
+    apart = config.separation / entry.voxel_spacing / stride
+    cells = cells[suppress(cells, logits[tuple(cells.T)], apart, max_kept=config.max_places)]
+    points = indices_to_points(cell_to_voxel(cells, stride), entry.voxel_spacing)
+    return Places(np.full(len(cells), run_name), points, shard.read_vectors(shard.rows(cells)))
+
+
+def group(vectors: Vectors, count: int) -> list[Cluster]:
+    """Cluster ``(n, e)`` unit vectors, the largest cluster first; empty ones are left out."""
+    likeness = vectors @ spherical_clusters(vectors, count).T  # n c
+    nearest = likeness.argmax(1)
+    clusters = []
+    for rank, number in enumerate(np.argsort(-np.bincount(nearest, minlength=count), kind="stable"), start=1):
+        members = np.flatnonzero(nearest == number)
+        members = members[np.argsort(-likeness[members, number], kind="stable")]
+        clusters.append(Cluster(f"cluster-{rank:02d}", members, likeness[members, number].astype(np.float64)))
+    return [cluster for cluster in clusters if len(cluster.members)]
+
+
+def rows_of(cluster: Cluster, places: Places) -> list[tuple[str, str, Picks]]:
+    """Turn members into rows of a pick table, run by run."""
+    rows = []
+    for name in dict.fromkeys(places.run[cluster.members].tolist()):
+        here = places.run[cluster.members] == name
+        rows.append((name, cluster.name, Picks(places.points_xyz[cluster.members[here]], cluster.likeness[here])))
+    return rows
+
+
+def draw(config: ExploreConfig, places: Places, clusters: list[Cluster]) -> bytes:
+    """Draw the map and the most typical members of every cluster."""
+    from sklearn.manifold import TSNE  # slow to import, and seldom needed
+
+    label = np.zeros(len(places.run), dtype=np.int64)
+    for number, cluster in enumerate(clusters):
+        label[cluster.members] = number
+    shown = np.sort(np.random.default_rng(config.seed).permutation(len(label))[:MOST_ON_MAP])
+    perplexity = min(30.0, max(2.0, (len(shown) - 1) / 4))
+    projection = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=config.seed)
+    map_xy = projection.fit_transform(places.vectors[shown])
+    tomograms = {tomogram.run: tomogram for tomogram in find_tomograms(config.data)}
+    pictures = [
+        [window(tomograms[str(places.run[k])], places.points_xyz[k], config.separation)
+         for k in cluster.members[: config.num_pictures]]
+        for cluster in clusters
+    ]  # fmt: skip
+    return plots.to_png(plots.clusters_figure(map_xy, label[shown], pictures))
