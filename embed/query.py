@@ -54,6 +54,10 @@ class QueryConfig:
             raise InputError(
                 f"max_picks={self.max_picks}, num_candidates={self.num_candidates}: expected at least 1 each"
             )
+        if self.precision is not None and self.threshold is not None:
+            raise InputError(
+                f"threshold={self.threshold}, precision={self.precision}: expected one of them, found both"
+            )
         if self.precision is not None and not 0 < self.precision < 1:
             raise InputError(f"precision={self.precision}: expected a share of true picks between 0 and 1")
         if self.rival_weight < 0:
@@ -76,17 +80,12 @@ def run(config: QueryConfig) -> None:
     root = open_project(config.data.project)
     radius = _radius(root, config.name, config.radius)
     points = collect_examples(root, points=config.points, examples=config.examples, run=config.run)
-    unwanted = (
-        collect_examples(root, points=None, examples=config.negatives, run=None, word="negatives")
-        if config.negatives
-        else {}
-    )
+    unwanted: ExamplePoints = {}
+    if config.negatives is not None:
+        unwanted = collect_examples(root, points=None, examples=config.negatives, run=None, word="negatives")
     runs = runs_to_search(root, index, config.data.runs)
-    examples, negatives = (
-        merge_examples(index.read_examples(value, key) for key, value in group.items()) if group else None
-        for group in (points, unwanted)
-    )
-    assert examples is not None
+    examples = merge_examples(index.read_examples(value, key) for key, value in points.items())
+    negatives = merge_examples(index.read_examples(value, key) for key, value in unwanted.items()) if unwanted else None
     found = index.search(
         examples, radius_angstrom=radius, runs=runs, threshold=config.threshold, precision=config.precision,
         max_picks=config.max_picks, rival_weight=config.rival_weight, negatives=negatives,

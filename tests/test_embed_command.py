@@ -130,6 +130,7 @@ def test_copick_reference_works_as_examples_and_evaluate_scores_the_other_run(
         (["points=[[100,100,100]]", "run=a", "name=x"], "radius"),
         (["points=[[100,100,100]]", "run=a", "radius=50"], "name"),
         (["points=[[100,100,100]]", "run=a", "name=shell", "precision=1.5"], "precision=1.5"),
+        (["points=[[100,100,100]]", "run=a", "name=shell", "precision=0.5", "threshold=0"], "found both"),
         (["examples=shell:nobody/0", "name=shell"], "found none"),
         (["points=[[100,100,100]]", "run=a", "name=shell", "negatives=shell:nobody/0"], "negatives=shell:nobody/0"),
         (["points=[[100,100,100]]", "run=a", "name=shell", "encoder=random-tiny"], "encoder that built it"),
