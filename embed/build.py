@@ -1,7 +1,9 @@
 """``embed build``: tomograms into an index, one run after the other, each kept as soon as it is whole."""
 
+import fcntl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from glob import escape
 from pathlib import Path
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from tomoseek.encoder import Encoder
 
 SPACING_TOLERANCE = 0.1
+LOCK_FILE = ".building"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -55,15 +58,15 @@ def run(config: BuildConfig) -> None:
     device = pick_device(config.device)
     encoder = load_encoder(config.encoder, device)
     tomograms = find_tomograms(config.data)
-    index = open_or_create(
-        Path(config.index),
-        new_header(
-            fingerprint=fingerprint(encoder), encoder=config.encoder, encoder_config=asdict(encoder.config),
-            storage=config.storage, keep_fraction=config.keep_fraction, tile=config.tile,
-            overlap=config.overlap,
-        ),
+    header = new_header(
+        fingerprint=fingerprint(encoder), encoder=config.encoder, encoder_config=asdict(encoder.config),
+        storage=config.storage, keep_fraction=config.keep_fraction, tile=config.tile, overlap=config.overlap,
     )  # fmt: skip
-    num_new = add_tomograms(index, encoder, tomograms, device, config.batch_size)
+    with sole_builder(Path(config.index)):
+        index = open_or_create(Path(config.index), header)
+        num_new = add_tomograms(index, encoder, tomograms, device, config.batch_size)
+        if config.data.runs is None:
+            drop_runs(index, set(index.entries) - {tomogram.run for tomogram in tomograms})
     num_vectors = sum(entry.num_vectors for entry in index.entries.values())
     num_bytes = sum(entry.num_bytes for entry in index.entries.values())
     print(
@@ -72,6 +75,37 @@ def run(config: BuildConfig) -> None:
         f"{num_vectors:,} vectors of {index.header.dimension}, {num_bytes / 1e6:.1f} MB "
         f"({num_bytes / 1e6 / len(index.entries):.1f} MB per tomogram)"
     )
+
+
+@contextmanager
+def sole_builder(folder: Path) -> Iterator[None]:
+    """Keep other builders out of an index folder; the operating system lets go of it when this program ends, however.
+
+    Raises
+    ------
+    InputError
+        If another program builds there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"index {folder}: expected no other builder, found one at work there; wait for it, or give another "
+                "index folder"
+            ) from error
+        yield
+
+
+def drop_runs(index: Index, names: set[str]) -> None:
+    """Take runs that the project no longer has out of the index, and their files off the disk."""
+    for name in sorted(names):
+        print(f"run {name}: no longer in the project; dropped from the index")
+        entry = index.entries.pop(name)
+        index.write()
+        for file in entry.files:
+            (index.folder / file).unlink(missing_ok=True)
 
 
 def open_or_create(folder: Path, header: IndexHeader) -> Index:

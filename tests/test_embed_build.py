@@ -1,6 +1,9 @@
 """Building an index: every cell once, resumed after a kill, refused for another encoder."""
 
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,18 +12,20 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from embed.build import add_tomograms, open_or_create
+from embed.build import BuildConfig, add_tomograms, open_or_create, sole_builder
+from embed.build import run as run_build
 from embed.dense import grid_shape
 from embed.header import new_header
 from embed.index import Index
 from embed.shard import Storage
 from tomoseek.complexes import Complex
-from tomoseek.config import DataConfig, Polarity
+from tomoseek.config import DataConfig, Polarity, compose_settings
 from tomoseek.encoder import Encoder
 from tomoseek.errors import InputError
 from tomoseek.tomograms import Tomogram, add_tomogram, create_project, find_tomograms
 from tomoseek.weights import fingerprint, load_encoder, random_encoder
 
+ROOT = Path(__file__).resolve().parent.parent
 GRID = (6, 9, 10)
 SPACING = 10.0
 
@@ -156,3 +161,39 @@ def test_another_encoder_or_setting_is_refused_and_the_index_stays(
         open_or_create(folder, header)
     assert (folder / "index.json").read_text() == before
     assert json.loads(before)["header"]["fingerprint"] == fingerprint(encoder)
+
+
+def command(folder: Path, *words: str) -> None:
+    """``embed build`` in this process."""
+    settings = [f"data.project={folder / 'project'}", f"index={folder / 'index'}", "encoder=random-tiny", "device=cpu"]
+    run_build(compose_settings("embed_build", BuildConfig, [*settings, "tile=48", *words]))
+
+
+def test_runs_that_left_the_project_leave_the_index_unless_some_runs_were_asked_for(
+    tmp_path: Path, tomograms: list[Tomogram], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(tmp_path)
+    shutil.rmtree(next((tmp_path / "project").rglob("b/VoxelSpacing*")).parent)
+    command(tmp_path, "data.runs=[a]")
+    assert sorted(Index.open(tmp_path / "index").entries) == ["a", "b"]
+    command(tmp_path)
+    assert "run b: no longer in the project" in capsys.readouterr().out
+    assert list(Index.open(tmp_path / "index").entries) == ["a"]
+    assert [path.name for path in (tmp_path / "index").glob("b.*")] == []
+
+
+def test_a_second_builder_is_turned_away_and_a_killed_one_blocks_nobody(
+    tmp_path: Path, tomograms: list[Tomogram]
+) -> None:
+    with sole_builder(tmp_path / "index"), pytest.raises(InputError, match="another index folder"):
+        command(tmp_path)
+    hold = "import sys, time; from pathlib import Path; from embed.build import sole_builder\n"
+    hold += "with sole_builder(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", hold, tmp_path / "index"], stdout=subprocess.PIPE, cwd=ROOT)
+    assert other.stdout is not None and other.stdout.readline() == b"held\n"
+    with pytest.raises(InputError, match="found one at work"):
+        command(tmp_path)
+    other.kill()
+    other.wait()
+    command(tmp_path)
+    assert sorted(Index.open(tmp_path / "index").entries) == ["a", "b"]
