@@ -9,8 +9,7 @@ from scipy.special import expit
 
 from embed.index import Index
 from embed.query import runs_to_search
-from embed.shard import Shard, ShardEntry
-from embed.surroundings import Vectors, likely_cells, logit_map, spherical_clusters
+from embed.surroundings import Vectors, likely_cells, logit_map
 from tomoseek import plots
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
@@ -31,7 +30,7 @@ class ExploreConfig:
 
     data: DataConfig
     index: str
-    num_clusters: int
+    min_members: int
     min_probability: float
     separation: float
     max_places: int
@@ -41,9 +40,9 @@ class ExploreConfig:
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("num_clusters", "max_places", "num_examples", "num_pictures"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        for name, least in {"min_members": 2, "max_places": 1, "num_examples": 1, "num_pictures": 1}.items():
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: expected at least {least}, found {getattr(self, name)}")
         if not 0 < self.min_probability < 1:
             raise InputError(f"min_probability: expected between 0 and 1, found {self.min_probability}")
         if not self.separation > 0:
@@ -72,14 +71,16 @@ def run(config: ExploreConfig) -> None:
     """Find places, group them, and write tables and a picture."""
     index = Index.open(config.index)
     names = runs_to_search(open_project(config.data.project), index, config.data.runs)
-    found = [places_of(index.shard(name), index.entries[name], name, index.header.stride, config) for name in names]
+    share = -(-config.max_places // len(names))
+    found = [places_of(index, name, share, config) for name in names]
     places = Places(*(np.concatenate([getattr(part, key) for part in found]) for key in Places.__annotations__))
-    if len(places.run) < config.num_clusters:
+    clusters = group(places.vectors, config.min_members) if len(places.run) >= config.min_members else []
+    if not clusters:
         raise InputError(
-            f"index {config.index}: expected at least num_clusters={config.num_clusters} particle-like places, found "
-            f"{len(places.run)}; take an encoder whose particle score was trained (encoder=shipped), or fewer clusters"
+            f"index {config.index}: expected groups of at least min_members={config.min_members} particle-like places, "
+            f"found none among {len(places.run)} places; lower min_members or min_probability, or take an encoder "
+            "whose particle score was trained (encoder=shipped)"
         )
-    clusters = group(places.vectors, config.num_clusters)
     out_dir = Path(config.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     write_csv(out_dir / "clusters.csv", [row for cluster in clusters for row in rows_of(cluster, places)])
@@ -99,33 +100,43 @@ def run(config: ExploreConfig) -> None:
     }
     atomic_write_json(out_dir / "explore.json", record)
     print(
-        f"{len(places.run)} particle-like places in {len(names)} runs, {len(clusters)} clusters of "
-        f"{min(sizes.values())} to {max(sizes.values())}; look at {out_dir / 'explore.png'}, then for instance: "
-        f"python -m embed query examples={out_dir / clusters[0].name}.csv name=... radius=..."
+        f"{len(places.run)} particle-like places in {len(names)} runs, {sum(sizes.values())} of them in "
+        f"{len(clusters)} clusters of {min(sizes.values())} to {max(sizes.values())}; look at "
+        f"{out_dir / 'explore.png'}, then for instance: python -m embed query "
+        f"examples={out_dir / clusters[0].name}.csv name=... radius=..."
     )
 
 
-def places_of(shard: Shard, entry: ShardEntry, run_name: str, stride: int, config: ExploreConfig) -> Places:
+def places_of(index: Index, run_name: str, most: int, config: ExploreConfig) -> Places:
     """Return the likeliest particles of a run, no two closer than ``separation``."""
+    shard, entry, stride = index.shard(run_name), index.entries[run_name], index.header.stride
     logits = logit_map(shard)
     cells = likely_cells(logits)
     cells = cells[expit(logits[tuple(cells.T)]) >= config.min_probability]
     apart = config.separation / entry.voxel_spacing / stride
-    cells = cells[suppress(cells, logits[tuple(cells.T)], apart, max_kept=config.max_places)]
+    cells = cells[suppress(cells, logits[tuple(cells.T)], apart, max_kept=most)]
     points = indices_to_points(cell_to_voxel(cells, stride), entry.voxel_spacing)
     return Places(np.full(len(cells), run_name), points, shard.read_vectors(shard.rows(cells)))
 
 
-def group(vectors: Vectors, count: int) -> list[Cluster]:
-    """Cluster ``(n, e)`` unit vectors, the largest cluster first; empty ones are left out."""
-    likeness = vectors @ spherical_clusters(vectors, count).T  # n c
-    nearest = likeness.argmax(1)
+def group(vectors: Vectors, min_members: int) -> list[Cluster]:
+    """Find the dense groups among ``(n, e)`` unit vectors, the largest first; what is in none is left out.
+
+    References
+    ----------
+    Campello et al., Density-based clustering based on hierarchical density estimates, 2013: the leaves of the tree.
+    """
+    from sklearn.cluster import HDBSCAN  # slow to import, and no other command needs it
+
+    label = HDBSCAN(min_cluster_size=min_members, cluster_selection_method="leaf", copy=True).fit_predict(vectors)
     clusters = []
-    for rank, number in enumerate(np.argsort(-np.bincount(nearest, minlength=count), kind="stable"), start=1):
-        members = np.flatnonzero(nearest == number)
-        members = members[np.argsort(-likeness[members, number], kind="stable")]
-        clusters.append(Cluster(f"cluster-{rank:02d}", members, likeness[members, number].astype(np.float64)))
-    return [cluster for cluster in clusters if len(cluster.members)]
+    for rank, number in enumerate(np.argsort(-np.bincount(label[label >= 0]), kind="stable"), start=1):
+        members = np.flatnonzero(label == number)
+        centre = vectors[members].mean(0)
+        likeness = vectors[members] @ (centre / max(float(np.linalg.norm(centre)), 1e-12))
+        order = np.argsort(-likeness, kind="stable")
+        clusters.append(Cluster(f"cluster-{rank:02d}", members[order], likeness[order].astype(np.float64)))
+    return clusters
 
 
 def rows_of(cluster: Cluster, places: Places) -> list[tuple[str, str, Picks]]:
@@ -141,7 +152,7 @@ def draw(config: ExploreConfig, places: Places, clusters: list[Cluster]) -> byte
     """Draw the map and the most typical members of every cluster."""
     from sklearn.manifold import TSNE  # slow to import, and seldom needed
 
-    label = np.zeros(len(places.run), dtype=np.int64)
+    label = np.full(len(places.run), -1)
     for number, cluster in enumerate(clusters):
         label[cluster.members] = number
     shown = np.sort(np.random.default_rng(config.seed).permutation(len(label))[:MOST_ON_MAP])

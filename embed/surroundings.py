@@ -68,11 +68,8 @@ def rival_vectors(places: Vectors) -> Vectors:
     none: with an untrained particle head, or in an empty tomogram.
     """
     count = min(NUM_RIVALS, len(places) // PLACES_PER_RIVAL)
-    return spherical_clusters(places, count) if count > 1 else places[:0]
-
-
-def spherical_clusters(vectors: Vectors, count: int) -> Vectors:
-    """Cluster ``(n, e)`` unit vectors by cosine and return the ``(count, e)`` centres, of length 1."""
-    clusters = faiss.Kmeans(vectors.shape[1], count, niter=25, spherical=True, seed=1, min_points_per_centroid=1)
-    clusters.train(np.ascontiguousarray(vectors, dtype=np.float32))
+    if count < 2:
+        return places[:0]
+    clusters = faiss.Kmeans(places.shape[1], count, niter=25, spherical=True, seed=1, min_points_per_centroid=1)
+    clusters.train(np.ascontiguousarray(places, dtype=np.float32))
     return np.asarray(clusters.centroids)

@@ -38,7 +38,7 @@ def explored(folder: Path, *words: str) -> Path:
 
 
 def test_clusters_are_kinds_of_particle_and_their_tables_start_a_query(folder: Path) -> None:
-    out = explored(folder, "num_clusters=6", "num_examples=4")
+    out = explored(folder, "min_members=4", "num_examples=4")
     root = open_project(folder / "project")
     sizes = json.loads((out / "explore.json").read_text())["num_places"]
     names = sorted(sizes)
@@ -57,7 +57,7 @@ def test_clusters_are_kinds_of_particle_and_their_tables_start_a_query(folder: P
                     kinds.append(truth[int(np.argmin(distance))][0])
         if kinds:
             pure[name] = max(kinds.count(kind) for kind in KINDS), len(kinds)
-    assert sum(total for _, total in pure.values()) > 0.8 * len(KINDS) * 6 * 2
+    assert sum(total for _, total in pure.values()) > 0.7 * len(KINDS) * 6 * 2
     assert sum(most for most, _ in pure.values()) > 0.9 * sum(total for _, total in pure.values())
 
     words = [f"data.project={folder / 'project'}", f"index={folder / 'index'}", f"out_dir={out}", "radius=60"]
@@ -66,20 +66,24 @@ def test_clusters_are_kinds_of_particle_and_their_tables_start_a_query(folder: P
     assert json.loads((out / "mystery.json").read_text())["expected_precision"] > 0.5
 
 
-def test_more_clusters_than_places_are_refused_with_the_remedy(folder: Path) -> None:
-    with pytest.raises(InputError, match="num_clusters=5000"):
-        explored(folder, "num_clusters=5000")
+def test_clusters_larger_than_there_are_places_are_refused_with_the_remedy(folder: Path) -> None:
+    with pytest.raises(InputError, match="lower min_members"):
+        explored(folder, "min_members=5000")
     with pytest.raises(InputError, match="separation"):
         explored(folder, "separation=0")
     with pytest.raises(InputError, match="min_probability"):
         explored(folder, "min_probability=90")
 
 
-def test_members_are_ordered_by_likeness_and_every_place_is_in_one_cluster() -> None:
+def test_members_are_ordered_by_likeness_and_stray_places_are_in_no_cluster() -> None:
     random = np.random.default_rng(0)
     vectors = np.repeat(np.eye(4, 16), [40, 30, 20, 10], axis=0) + 0.05 * random.standard_normal((100, 16))
+    vectors = np.concatenate([vectors, random.standard_normal((20, 16))])
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    clusters = group(vectors, 4)
-    assert [len(cluster.members) for cluster in clusters] == [40, 30, 20, 10]
-    assert sorted(np.concatenate([cluster.members for cluster in clusters])) == list(range(100))
+    clusters = group(vectors, 8)
+    members = np.concatenate([cluster.members for cluster in clusters])
+    assert len(set(members)) == len(members) and (members < 100).mean() > 0.9
+    kinds = [set(np.digitize(c.members[c.members < 100], [40, 70, 90])) for c in clusters]
+    assert all(len(kind) == 1 for kind in kinds) and set.union(*kinds) == {0, 1, 2, 3}
+    assert [len(cluster.members) for cluster in clusters] == sorted((len(c.members) for c in clusters), reverse=True)
     assert all((np.diff(cluster.likeness) <= 0).all() for cluster in clusters)

@@ -166,7 +166,7 @@ def clusters_figure(
     map_xy
         ``(n, 2)`` positions on the map: near is alike.
     label
-        ``(n,)`` cluster of each, from 0.
+        ``(n,)`` cluster of each, from 0; -1 = in none.
     members
         For each cluster central slabs ``(y, x)``, protein positive.
     """
@@ -175,13 +175,13 @@ def clusters_figure(
     panel, tiles = figure.subfigures(1, 2, squeeze=False, width_ratios=[0.62 * rows + 1.0, 0.75 * columns + 0.5])[0]
     axes = panel.subplots()
     colors = [CLASS_COLORS[k % len(CLASS_COLORS)] for k in range(rows)]
-    axes.scatter(*map_xy.T, s=9, c=[colors[k] for k in label], linewidths=0)
+    axes.scatter(*map_xy.T, s=9, c=[colors[k] if k >= 0 else "#d5dade" for k in label], linewidths=0)
     for k in range(rows):
         if (label == k).any():
             x, y = np.median(map_xy[label == k], axis=0)
             box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": colors[k], "alpha": 0.85}
             axes.text(x, y, f"{k + 1}", fontsize=9, color=INK, ha="center", va="center", bbox=box)
-    axes.set(xticks=[], yticks=[], title="every dot a particle-like place; near is alike")
+    axes.set(xticks=[], yticks=[], title="every dot a particle-like place; near is alike; grey: in no cluster")
     axes.title.set(size=9, color=INK)
     pictures = [image for images in members for image in images]
     low, high = np.percentile(np.stack(pictures), (0.5, 99.5))
