@@ -75,6 +75,7 @@ HOLLOW = {"8tux": HOLLOW_RADIUS["virus-like-particle"]}
 # In dim tomograms, unlabelled.
 CLUTTER = ("3gl1", "3h84", "1s3x", "2cg9", "1u6g", "3d2f")
 SMALLEST = "6pxm"
+ANY_MASS, ONE_MASS = (300.0, 2600.0), (450.0, 800.0)  # kDa, of procedural classes; the latter for development
 PROCEDURAL_SEED = 2**41  # the metric stage draws its assemblies from below 2**40
 
 
@@ -109,8 +110,9 @@ def make_bed(name: str, maps: Path | None, development: bool = False) -> Bed:
     regime = REGIMES[name]
     spacing = regime.voxel_spacing
     if maps is None:
-        seeds = range(PROCEDURAL_SEED, PROCEDURAL_SEED + len(UNSEEN))
-        densities = {f"procedural-{k}": random_assembly(k, spacing, (300.0, 2600.0)) for k in seeds}
+        first, mass_kda = (PROCEDURAL_SEED + 500, ONE_MASS) if development else (PROCEDURAL_SEED, ANY_MASS)
+        seeds = range(first, first + len(UNSEEN))
+        densities = {f"procedural-{k}": random_assembly(k, spacing, mass_kda) for k in seeds}
         seeds = range(PROCEDURAL_SEED + 100, PROCEDURAL_SEED + 100 + len(CLUTTER))
         clutter = {f"small-{k}": random_assembly(k, spacing, (40.0, 250.0)) for k in seeds}
         radii = {key: bounding_radius(density, spacing) for key, density in densities.items()}
