@@ -59,11 +59,16 @@ class Bench:
         self.assemblies = AssemblyCrops(self.config("small", "metric"), 0, self.device)
 
     @cached_property
-    def batches(self) -> dict[str, Batch]:
-        """One batch of each stage, from a project simulated for it."""
+    def project(self) -> Path:
+        """Two simulated tomograms with both halves."""
         with contextlib.redirect_stdout(io.StringIO()):
             words = [f"out_dir={self.folder / 'project'}", "num_runs=2", f"device={self.arguments.device}"]
             simulate(compose_settings("simulate", SimulateConfig, words))
+        return self.folder / "project" / "copick.json"
+
+    @cached_property
+    def batches(self) -> dict[str, Batch]:
+        """One batch of each stage."""
         masked = MaskedCrops(self.config("small", "masked"), 0)
         return {"masked": masked.batch(0), "metric": self.assemblies.batch(0)}
 
@@ -72,7 +77,7 @@ class Bench:
         fixed = [f"stage={stage}", f"model={size}", f"device={self.arguments.device}", "warmup_steps=1"]
         fixed += ["log_every=1000000", "save_every=1000000", "resume=false"]
         if stage == "masked":
-            fixed += [f"data.project={self.folder / 'project' / 'copick.json'}", "half_types=[wbp-even,wbp-odd]"]
+            fixed += [f"data.project={self.project}", "half_types=[wbp-even,wbp-odd]"]
         batch_size = self.arguments.batch_size
         if size == "base":
             batch_size = min(batch_size, self.arguments.base_batch_size)
