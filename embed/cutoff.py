@@ -74,14 +74,13 @@ def probabilities(scores: Scores, left_out: Scores) -> Scores:
     means = np.array([mean, *np.quantile(x, np.linspace(0.1, 0.8, NUM_OTHERS))])  # j
     spreads = np.array([variance**0.5, *[x.std() / NUM_OTHERS + 0.01] * NUM_OTHERS])
     shares = np.array([0.2, *[0.8 / NUM_OTHERS] * NUM_OTHERS])
+    prior_weight = np.array([mean_weight, *[0.0] * NUM_OTHERS])
     for _ in range(NUM_ITERATIONS):
         parts = shares * _normal(x[:, None], means, spreads) + 1e-12  # n j
         belongs = parts / parts.sum(1, keepdims=True)
         total = belongs.sum(0)
         shares = (total + 1) / (total + 1).sum()
-        prior_mean, prior_weight = np.zeros_like(means), np.zeros_like(means)
-        prior_mean[0], prior_weight[0] = mean, mean_weight
-        means = (prior_weight * prior_mean + belongs.T @ x) / (prior_weight + total)
+        means = (prior_weight * mean + belongs.T @ x) / (prior_weight + total)
         around = (belongs * np.square(x[:, None] - means)).sum(0)
         spreads = np.maximum(np.sqrt(around / total), 0.02)
         known = spread_weight * variance + mean_weight * (mean - means[0]) ** 2

@@ -51,7 +51,8 @@ def collect_examples(
             raise InputError("points: expected the run they lie in, found none; give run=<run name>")
         found = {run: checked_points(points, run)}
     elif examples is not None and _is_csv(examples):
-        found = {key: picks.points_xyz for key, picks in read_points_csv(examples, default_run=run).items()}
+        table = read_points_csv(examples, default_run=run, one_object=True)
+        found = {key: picks.points_xyz for key, picks in table.items()}
     else:
         found = _from_copick(root, examples or "", run, word)
     if run is not None:

@@ -156,7 +156,7 @@ def draw(config: ExploreConfig, places: Places, clusters: list[Cluster]) -> byte
     for number, cluster in enumerate(clusters):
         label[cluster.members] = number
     shown = np.sort(np.random.default_rng(config.seed).permutation(len(label))[:MOST_ON_MAP])
-    perplexity = min(30.0, max(2.0, (len(shown) - 1) / 4))
+    perplexity = min(30.0, (len(shown) - 1) / 3)
     projection = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=config.seed)
     map_xy = projection.fit_transform(places.vectors[shown])
     tomograms = {tomogram.run: tomogram for tomogram in find_tomograms(config.data)}

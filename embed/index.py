@@ -170,7 +170,7 @@ class Index:
         """Look at a few runs, drawn at random, for what the project holds besides any examples."""
         if self._surroundings is None:
             chosen = np.random.default_rng(seed).permutation(sorted(self.entries))[:RUNS_FOR_SURROUNDINGS]
-            self._surroundings = measure_surroundings([self.shard(str(run)) for run in chosen], seed)
+            self._surroundings = measure_surroundings(map(self.shard, map(str, chosen)), len(chosen), seed)
         return self._surroundings
 
     def query(

@@ -3,7 +3,7 @@
 Letters: n vectors, r rivals, e embedding dimensions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,15 +31,15 @@ class Surroundings:
     rivals: Vectors
 
 
-def measure_surroundings(shards: Sequence[Shard], seed: int = 0) -> Surroundings:
-    """Look at some shards: the mean of nearly all of a tomogram is background, its particle-like places are not."""
+def measure_surroundings(shards: Iterable[Shard], num_shards: int, seed: int = 0) -> Surroundings:
+    """Look at ``num_shards`` shards, one at a time: nearly all of a tomogram is background, a few places are not."""
     generator = np.random.default_rng(seed)
     background, places = [], []
     for shard in shards:
-        rows = generator.integers(0, len(shard.cells_zyx), NUM_BACKGROUND // len(shards))
+        rows = generator.integers(0, len(shard.cells_zyx), NUM_BACKGROUND // num_shards)
         background.append(shard.read_vectors(np.unique(rows)))
         found = particle_places(shard)
-        places.append(shard.read_vectors(generator.permutation(found)[: MOST_PLACES // len(shards)]))
+        places.append(shard.read_vectors(generator.permutation(found)[: MOST_PLACES // num_shards]))
     return Surroundings(np.concatenate(background), rival_vectors(np.concatenate(places)))
 
 

@@ -166,6 +166,10 @@ def test_examples_come_from_points_csv_or_copick_and_duplicates_count_once(
     given = collect_examples(root, points=expected.tolist(), examples=None, run="a")
     read = collect_examples(root, points=None, examples=str(table), run=None)
     assert "1 duplicate" in capsys.readouterr().out
+    mixed = tmp_path / "mixed.csv"
+    mixed.write_text("run,object,x,y,z\na,one,1,2,3\na,two,4,5,6\n")
+    with pytest.raises(InputError, match="one, two: keep the rows of one"):
+        collect_examples(root, points=None, examples=str(mixed), run=None)
     picked = collect_examples(root, points=None, examples="shell:simulator/0", run="a")
     for found in (given, read, picked):
         assert list(found) == ["a"]

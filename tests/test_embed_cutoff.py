@@ -102,10 +102,10 @@ def planted(trained: bool) -> Shard:
 def test_rivals_are_the_kinds_of_particle_in_the_project() -> None:
     shard = planted(trained=True)
     assert len(particle_places(shard)) == 40
-    rivals = measure_surroundings([shard]).rivals
+    rivals = measure_surroundings([shard], 1).rivals
     assert {0, 1} <= set(rivals.argmax(1).tolist()) <= {0, 1}
     assert (rivals.max(1) > 0.9).all()
 
 
 def test_an_untrained_particle_head_gives_no_rivals() -> None:
-    assert measure_surroundings([planted(trained=False)]).rivals.shape == (0, 16)
+    assert measure_surroundings([planted(trained=False)], 1).rivals.shape == (0, 16)

@@ -53,7 +53,7 @@ class Picks:
 
 
 def read_points_csv(
-    path: str | Path, object_name: str | None = None, default_run: str | None = None
+    path: str | Path, object_name: str | None = None, default_run: str | None = None, one_object: bool = False
 ) -> dict[str, Picks]:
     """Read points from a CSV with columns ``run`` (or ``experiment``), ``x``, ``y``, ``z`` in Å and perhaps
     ``score``.
@@ -66,6 +66,8 @@ def read_points_csv(
         Keep only this class, when the file has a column ``object`` or ``particle_type``.
     default_run
         The run of all points when the file has no run column.
+    one_object
+        Without ``object_name``, refuse a file that holds several classes.
 
     Returns
     -------
@@ -76,7 +78,7 @@ def read_points_csv(
     FileNotFoundError
         When there is no such file.
     InputError
-        When a column is missing, a coordinate is not a number, or no row is left.
+        When a column is missing, there are several classes where one was expected, a coordinate is not a number, or no row is left.
     """
     path = Path(path)
     if not path.is_file():
@@ -103,6 +105,9 @@ def read_points_csv(
             raise InputError(
                 f"expected points of '{object_name}' in {path}, found {', '.join(present)}: check the name"
             )
+    elif one_object and object_column is not None and table[object_column].nunique() > 1:
+        kinds = ", ".join(sorted(table[object_column].astype(str).unique()))
+        raise InputError(f"expected points of one object in {path}, found {kinds}: keep the rows of one of them")
     if table.empty:
         raise InputError(f"expected at least one point in {path}, found none: add rows")
     wanted = ["x", "y", "z", *(["score"] if "score" in columns else [])]
