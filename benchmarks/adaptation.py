@@ -58,28 +58,32 @@ def main() -> None:
     parser.add_argument("--maps", type=Path, help="folder of density maps named after their PDB entries")
     parser.add_argument("--out", type=Path, default=Path("adaptation"))
     parser.add_argument("--encoder", default="shipped")
-    parser.add_argument("--num-steps", type=int, default=100)
+    parser.add_argument("--num-steps", type=int, default=100, help="0: only the encoder as it is")
     parser.add_argument("--regimes", nargs="*", default=SHIFTED, choices=list(REGIMES))
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     device, out = pick_device(arguments.device), arguments.out
-    further = adapt(arguments.encoder, out / "further", arguments.num_steps)
+    further = adapt(arguments.encoder, out / "further", arguments.num_steps) if arguments.num_steps else None
     rows: dict[str, dict[str, Any]] = {}
     for name in arguments.regimes:
         bed = make_bed(name, arguments.maps)
+        rows[name] = {"as it is": precision(arguments.encoder, bed, device)}
+        print(f"{name}: {rows[name]}", flush=True)
+        if further is None:
+            continue
         folder = out / name.replace(" Å", "A").replace(" ", "_")  # no word of Hydra holds an Å unquoted
         words = ["half_types=[wbp-even,wbp-odd]", f"data.project={write_project(bed, folder / 'project')}"]
         start = time.perf_counter()
         adapted = adapt(arguments.encoder, folder / "encoder", arguments.num_steps, *words)
         seconds = time.perf_counter() - start
-        sources = {"as it is": arguments.encoder, "further steps": str(further), "adapted": str(adapted)}
-        rows[name] = {key: precision(source, bed, device) for key, source in sources.items()} | {"seconds": seconds}
+        sources = {"further steps": str(further), "adapted": str(adapted)}
+        rows[name] |= {key: precision(source, bed, device) for key, source in sources.items()} | {"seconds": seconds}
         atomic_write_json(out / "adaptation.json", rows)
         print(f"{name}: {rows[name]}", flush=True)
     print("| tomograms | as it is | further steps | adapted | seconds to adapt |\n|---|---|---|---|---|")
     for name, row in rows.items():
-        cells = [f"{row[key]:.2f}" for key in ("as it is", "further steps", "adapted")]
-        print(f"| {name} | {' | '.join(cells)} | {row['seconds']:.0f} |")
+        cells = [f"{row[key]:.2f}" if key in row else "" for key in ("as it is", "further steps", "adapted")]
+        print(f"| {name} | {' | '.join(cells)} | {row.get('seconds', 0):.0f} |")
 
 
 if __name__ == "__main__":

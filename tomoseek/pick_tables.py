@@ -78,7 +78,8 @@ def read_points_csv(
     FileNotFoundError
         When there is no such file.
     InputError
-        When a column is missing, there are several classes where one was expected, a coordinate is not a number, or no row is left.
+        When a column is missing, there are several classes where one was expected, a coordinate is not a number,
+        or no row is left.
     """
     path = Path(path)
     if not path.is_file():
