@@ -1,6 +1,6 @@
 """``embed explore``: what is in these tomograms? Particle-like places, grouped by likeness, without any example."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +73,11 @@ def run(config: ExploreConfig) -> None:
     names = runs_to_search(open_project(config.data.project), index, config.data.runs)
     share = -(-config.max_places // len(names))
     found = [places_of(index, name, share, config) for name in names]
-    places = Places(*(np.concatenate([getattr(part, key) for part in found]) for key in Places.__annotations__))
+    places = Places(
+        np.concatenate([part.run for part in found]),
+        np.concatenate([part.points_xyz for part in found]),
+        np.concatenate([part.vectors for part in found]),
+    )
     clusters = group(places.vectors, config.min_members) if len(places.run) >= config.min_members else []
     if not clusters:
         raise InputError(
@@ -83,6 +87,8 @@ def run(config: ExploreConfig) -> None:
         )
     out_dir = Path(config.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
+    for stale in out_dir.glob("cluster-*.csv"):  # of an earlier run that had more clusters
+        stale.unlink()
     write_csv(out_dir / "clusters.csv", [row for cluster in clusters for row in rows_of(cluster, places)])
     for cluster in clusters:
         typical = Cluster(cluster.name, cluster.members[: config.num_examples], cluster.likeness[: config.num_examples])
@@ -159,7 +165,8 @@ def draw(config: ExploreConfig, places: Places, clusters: list[Cluster]) -> byte
     perplexity = min(30.0, (len(shown) - 1) / 3)
     projection = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=config.seed)
     map_xy = projection.fit_transform(places.vectors[shown])
-    tomograms = {tomogram.run: tomogram for tomogram in find_tomograms(config.data)}
+    runs = sorted(set(places.run.tolist()))
+    tomograms = {tomogram.run: tomogram for tomogram in find_tomograms(replace(config.data, runs=runs))}
     pictures = [
         [window(tomograms[str(places.run[k])], places.points_xyz[k], config.separation)
          for k in cluster.members[: config.num_pictures]]

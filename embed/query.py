@@ -130,7 +130,11 @@ def runs_to_search(root: Any, index: Index, chosen: list[str] | None) -> list[st
     if chosen is None:
         for run_name in sorted(set(index.entries) - in_project):
             print(f"warning: run {run_name} is in the index but not in the project; it is not searched")
-        return sorted(set(index.entries) & in_project)
+        chosen = sorted(set(index.entries) & in_project)
+    if not chosen:
+        raise InputError(
+            f"index {index.folder}: expected at least one run of the project in it, found none; run embed build"
+        )
     for run_name in chosen:
         if run_name not in index.entries:
             raise InputError(f"data.runs: run '{run_name}' is not in index {index.folder}; run embed build for it")

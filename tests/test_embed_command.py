@@ -135,6 +135,7 @@ def test_copick_reference_works_as_examples_and_evaluate_scores_the_other_run(
         (["points=[[100,100,100]]", "run=a", "name=shell", "negatives=shell:nobody/0"], "negatives=shell:nobody/0"),
         (["points=[[100,100,100]]", "run=a", "name=shell", "encoder=random-tiny"], "encoder that built it"),
         (["points=[[100,100,100]]", "run=a", "name=shell", "data.runs=[c]"], "'c' is not in index"),
+        (["points=[[100,100,100]]", "run=a", "name=shell", "data.runs=[]"], "run embed build"),
     ],
 )
 def test_bad_query_is_refused_and_the_project_stays(project: Path, index: Path, words: list[str], message: str) -> None:

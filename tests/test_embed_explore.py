@@ -38,11 +38,14 @@ def explored(folder: Path, *words: str) -> Path:
 
 
 def test_clusters_are_kinds_of_particle_and_their_tables_start_a_query(folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "cluster-99.csv").write_text("left by an earlier run\n")
     out = explored(folder, "min_members=4", "num_examples=4")
     root = open_project(folder / "project")
     sizes = json.loads((out / "explore.json").read_text())["num_places"]
     names = sorted(sizes)
     assert names[0] == "cluster-01" and list(sizes.values()) == sorted(sizes.values(), reverse=True)
+    assert sorted(path.stem for path in out.glob("cluster-*.csv")) == names
     assert (out / "explore.png").read_bytes().startswith(b"\x89PNG")
     pure = {}
     for name in names:
