@@ -21,10 +21,11 @@ import numpy as np
 
 from benchmarks.probe.bed import SEEN
 from tomoseek.complexes import Complex
+from tomoseek.files import atomic_write_json
 from tomoseek.simulate import MicroscopeConfig, SceneConfig, random_assembly, simulate_tomogram
 from tomoseek.simulate.command import write_volumes
 from tomoseek.tomograms import create_project
-from tomoseek.training import atomic_write_json, progress
+from tomoseek.training import progress
 
 NUM_UNLABELED = 8
 UNLABELED_SEED = 2**42

@@ -21,9 +21,10 @@ from benchmarks.probe.bed import REGIMES, STANDARD, Bed, make_bed
 from benchmarks.probe.measures import few_shot
 from benchmarks.probe.rows import encoder_features
 from tomoseek.complexes import Complex
+from tomoseek.files import atomic_write_json
 from tomoseek.simulate.command import write_volumes
 from tomoseek.tomograms import create_project
-from tomoseek.training import atomic_write_json, pick_device
+from tomoseek.training import pick_device
 from tomoseek.weights import load_encoder
 
 SHIFTED = [name for name in REGIMES if name not in STANDARD]

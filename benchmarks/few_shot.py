@@ -10,7 +10,6 @@ the examples, as one would mark them after a first look. Prints Markdown.
 """
 
 import argparse
-import dataclasses
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,12 @@ from embed.header import new_header
 from embed.index import Found, Index
 from embed.prototype import RIVAL_WEIGHT
 from embed.search import Examples
-from embed.shard import Storage
+from tomoseek.files import atomic_write_json
 from tomoseek.picks import Picks
-from tomoseek.training import atomic_write_json, pick_device, progress
-from tomoseek.weights import fingerprint, load_encoder
+from tomoseek.training import pick_device, progress
+from tomoseek.weights import load_encoder
 
-SHOTS = (1, 3, 5, 10)
+SHOTS = (1, 3, 5, 10, 25)
 WANTED = (0.5, 0.7, 0.9)
 NUM_NEGATIVES = 5
 
@@ -40,11 +39,7 @@ NUM_NEGATIVES = 5
 def build_index(folder: Path, source: str, bed: Bed, device: torch.device) -> Index:
     """Embed all tomograms of a bed with one encoder."""
     encoder = load_encoder(source, device)
-    header = new_header(
-        fingerprint=fingerprint(encoder), encoder=source, encoder_config=dataclasses.asdict(encoder.config),
-        storage=Storage.int8, keep_fraction=1.0, tile=96, overlap=16,
-    )  # fmt: skip
-    index = open_or_create(folder, header)
+    index = open_or_create(folder, new_header(encoder, source))
     add_tomograms(index, encoder, bed.tomograms, device)
     return index
 

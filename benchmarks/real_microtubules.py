@@ -8,7 +8,7 @@ embeds them, five points on the wall of the first query the second. Leaves the p
 """
 
 import argparse
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,14 @@ from embed.header import new_header
 from embed.index import Index
 from embed.prototype import Prototype
 from embed.search import similarity_map
-from embed.shard import Storage
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig, Polarity
+from tomoseek.files import atomic_write_json
 from tomoseek.geometry import cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
 from tomoseek.picks import Picks, write_picks
 from tomoseek.tomograms import Tomogram, add_tomogram, create_project, find_tomograms, open_tiff
-from tomoseek.training import atomic_write_json, pick_device
-from tomoseek.weights import fingerprint, load_encoder
+from tomoseek.training import pick_device
+from tomoseek.weights import load_encoder
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -105,7 +105,7 @@ def wall_shares(tube: Microtubule, picks: Picks, tomogram: Tomogram) -> dict[str
 def dense_scores(index: Index, run: str, prototype: Prototype) -> NDArray[np.float32]:
     """Score every cell of a run: ``(z, y, x)``."""
     shard = index.shard(run)
-    return similarity_map(shard, prototype, -1e6, -np.inf, len(shard.cells_zyx))[1]
+    return similarity_map(shard, prototype, -1e6, -np.inf, len(shard))[1]
 
 
 def draw(tomograms: dict[str, Tomogram], scores: dict[str, NDArray[np.float32]], picks: dict[str, Picks],
@@ -172,12 +172,8 @@ def main() -> None:
         project=str(out / "project"), runs=None, tomogram_type="wbp", voxel_spacing=None, polarity=POLARITY
     )
     tomograms = {tomogram.run: tomogram for tomogram in find_tomograms(config)}
-    key = fingerprint(encoder)
-    header = new_header(
-        fingerprint=key, encoder=arguments.encoder, encoder_config=asdict(encoder.config),
-        storage=Storage.int8, keep_fraction=1.0, tile=96, overlap=16,
-    )  # fmt: skip
-    index = open_or_create(out / f"index-{key}", header)
+    header = new_header(encoder, arguments.encoder)
+    index = open_or_create(out / f"index-{header.fingerprint}", header)
     add_tomograms(index, encoder, list(tomograms.values()), device)
 
     points = indices_to_points(EXAMPLE_INDICES, VOXEL_SPACING)
@@ -193,7 +189,7 @@ def main() -> None:
     }
     record = {
         "encoder": arguments.encoder,
-        "fingerprint": key,
+        "fingerprint": header.fingerprint,
         "examples": {"run": EXAMPLE_TUBE.run, "points_xyz": points.tolist()},
         "threshold": found.cutoff.threshold,
         "expected_precision": found.cutoff.precision,

@@ -1,17 +1,12 @@
 """``python -m embed build | explore | query | evaluate key=value ...``."""
 
-from embed import build, evaluate, explore, query
 from tomoseek.config import Command, dispatch
 
 COMMANDS = {
-    "build": Command("embed_build", build.BuildConfig, build.run, "embed tomograms into a searchable index"),
-    "explore": Command(
-        "embed_explore", explore.ExploreConfig, explore.run, "group what is there by likeness, without any example"
-    ),
-    "query": Command("embed_query", query.QueryConfig, query.run, "find more particles like a few examples"),
-    "evaluate": Command(
-        "embed_evaluate", evaluate.EvaluateConfig, evaluate.run, "score found picks against a reference"
-    ),
+    "build": Command("embed_build", "embed.build", "embed tomograms into a searchable index"),
+    "explore": Command("embed_explore", "embed.explore", "group what is there by likeness, without any example"),
+    "query": Command("embed_query", "embed.query", "find more particles like a few examples"),
+    "evaluate": Command("embed_evaluate", "embed.evaluate", "score found picks against a reference"),
 }
 
 

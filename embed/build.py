@@ -1,11 +1,13 @@
-"""``embed build``: tomograms into an index, one run after the other, each kept as soon as it is whole."""
+"""``embed build``: tomograms into an index, one run after the other, each kept as soon as it is whole.
+
+Any number of builders share the work, on one machine or many: each claims a run before it embeds it.
+"""
 
 import fcntl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from glob import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +15,10 @@ import numpy as np
 import torch
 
 from embed.dense import check_tile, contrast_values, embed_blocks, grid_shape
+from embed.entry import ShardEntry, entry_or_none, remove_run
 from embed.header import IndexHeader, new_header
-from embed.index import INDEX_FILE, Index
-from embed.shard import SUFFIXES, ShardEntry, Storage, gather, is_whole
+from embed.index import INDEX_FILE, Index, indexed_runs
+from embed.shard import Storage, gather
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
 from tomoseek.tomograms import Tomogram, find_tomograms
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from tomoseek.encoder import Encoder
 
 SPACING_TOLERANCE = 0.1
-LOCK_FILE = ".building"
+CLAIMS = ".claims"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -49,67 +52,72 @@ class BuildConfig:
 
 
 def run(config: BuildConfig) -> None:
-    """Embed every tomogram that the index does not hold yet."""
-    from tomoseek.weights import (
-        fingerprint,
-        load_encoder,
-    )  # slow to import, and `embed query` imports this file
+    """Embed every tomogram that the index does not hold yet; of several processes, each its share."""
+    from accelerate import PartialState
+
+    from tomoseek.weights import load_encoder  # slow to import, and `embed query` imports this file
 
     device = pick_device(config.device)
+    processes = PartialState(cpu=device.type == "cpu")
+    device = processes.device if processes.num_processes > 1 else device
     encoder = load_encoder(config.encoder, device)
     tomograms = find_tomograms(config.data)
     header = new_header(
-        fingerprint=fingerprint(encoder), encoder=config.encoder, encoder_config=asdict(encoder.config),
-        storage=config.storage, keep_fraction=config.keep_fraction, tile=config.tile, overlap=config.overlap,
+        encoder, config.encoder, storage=config.storage, keep_fraction=config.keep_fraction, tile=config.tile,
+        overlap=config.overlap,
     )  # fmt: skip
-    with sole_builder(Path(config.index)):
-        index = open_or_create(Path(config.index), header)
-        num_new = add_tomograms(index, encoder, tomograms, device, config.batch_size)
+    folder = Path(config.index)
+    index = open_or_create(folder, header)
+    share = tomograms[processes.process_index :: processes.num_processes]
+    add_tomograms(index, encoder, share, device, config.batch_size)
+    processes.wait_for_everyone()
+    if processes.is_main_process:
+        names = {tomogram.run for tomogram in tomograms}
         if config.data.runs is None:
-            drop_runs(index, set(index.entries) - {tomogram.run for tomogram in tomograms})
-    num_vectors = sum(entry.num_vectors for entry in index.entries.values())
-    num_bytes = sum(entry.num_bytes for entry in index.entries.values())
+            drop_runs(folder, set(indexed_runs(folder)) - names)
+        report(Index.open(folder), names)
+    processes.destroy_process_group()
+
+
+def report(index: Index, names: set[str]) -> None:
+    """Say what the index holds and what it still lacks."""
+    entries = index.entries.values()
+    num_vectors, num_bytes = sum(entry.num_vectors for entry in entries), sum(entry.num_bytes for entry in entries)
     print(
-        f"index {config.index}: {len(index.entries)} runs "
-        f"({num_new} new, {len(tomograms) - num_new} reused), "
-        f"{num_vectors:,} vectors of {index.header.dimension}, {num_bytes / 1e6:.1f} MB "
-        f"({num_bytes / 1e6 / len(index.entries):.1f} MB per tomogram)"
+        f"index {index.folder}: {len(entries)} runs, {num_vectors:,} vectors of {index.header.dimension}, "
+        f"{num_bytes / 1e6:.1f} MB ({num_bytes / 1e6 / max(len(entries), 1):.1f} MB per tomogram)"
     )
+    if missing := sorted(names - set(index.entries)):
+        print(f"warning: another builder still has {', '.join(missing)}; the index lacks them until it is done")
 
 
 @contextmanager
-def sole_builder(folder: Path) -> Iterator[None]:
-    """Keep other builders out of an index folder; the operating system lets go of it when this program ends, however.
+def claim(folder: Path, run_name: str) -> Iterator[bool]:
+    """Claim a run for this builder, so that no two embed the same one; False when another one has it.
 
-    Raises
-    ------
-    InputError
-        If another program builds there.
+    The operating system lets go of a claim when its program ends, however it ends.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_FILE).open("w") as lock:
+    (folder / CLAIMS).mkdir(parents=True, exist_ok=True)
+    with (folder / CLAIMS / run_name).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"index {folder}: expected no other builder, found one at work there; wait for it, or give another "
-                "index folder"
-            ) from error
-        yield
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
-def drop_runs(index: Index, names: set[str]) -> None:
+def drop_runs(folder: Path, names: set[str]) -> None:
     """Take runs that the project no longer has out of the index, and their files off the disk."""
     for name in sorted(names):
-        print(f"run {name}: no longer in the project; dropped from the index")
-        entry = index.entries.pop(name)
-        index.write()
-        for file in entry.files:
-            (index.folder / file).unlink(missing_ok=True)
+        with claim(folder, name) as mine:
+            if mine:
+                print(f"run {name}: no longer in the project; dropped from the index")
+                remove_run(folder / name)
 
 
 def open_or_create(folder: Path, header: IndexHeader) -> Index:
-    """Open the index in ``folder`` to add to it, or start one.
+    """Open the index in ``folder`` to add to it, or start one. Runs that cannot be read count as not there.
 
     Raises
     ------
@@ -117,9 +125,8 @@ def open_or_create(folder: Path, header: IndexHeader) -> Index:
         If the index there was built by another encoder or with other settings.
     """
     if not (folder / INDEX_FILE).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        return Index(folder, header, {})
-    index = Index.open(folder)
+        Index(folder, header, {}).write_header()
+    index = Index.open(folder, repairing=True)
     index.check_encoder(header.fingerprint, header.encoder)
     for setting in ("storage", "keep_fraction", "tile", "overlap", "stride", "dimension"):
         before, now = getattr(index.header, setting), getattr(header, setting)
@@ -141,39 +148,46 @@ def add_tomograms(
 ) -> int:
     """Embed the tomograms that are new or changed into the index and return how many those were.
 
-    A run counts only once ``index.json`` names it, which happens after its shard is whole: whenever the
-    program is stopped, what the folder holds is a usable index.
+    A run's folder appears in the index when it is whole: whenever the program is stopped, what is there is a usable
+    index. Runs that another builder is embedding at this moment are left to it.
     """
-    header = index.header
     num_new = 0
     for tomogram in tomograms:
         _warn_about_spacing(tomogram, encoder)
-        contrast = contrast_values(tomogram)
-        entry = index.entries.get(tomogram.run)
-        if entry is not None and is_same(entry, tomogram, contrast) and is_whole(index.folder, entry):
-            print(f"run {tomogram.run}: reused, {entry.num_vectors:,} vectors")
-            continue
-        if entry is not None:
-            print(f"run {tomogram.run}: its tomogram or its index files changed; embedding it again")
-            del index.entries[tomogram.run]
-            index.write()
-        _remove_leftovers(index.folder, tomogram.run)
-        started = time.perf_counter()
-        blocks = embed_blocks(
-            encoder, tomogram, tile=header.tile, overlap=header.overlap, batch_size=batch_size, device=device,
-            progress=progress,
-        )  # fmt: skip
-        grid = grid_shape(tomogram.shape)
-        shard = gather(blocks, header.dimension, Storage(header.storage), grid, header.keep_fraction)
-        files = shard.save(index.folder, tomogram.run)
-        index.entries[tomogram.run] = ShardEntry(
-            tomogram_type=tomogram.tomogram_type, voxel_spacing=float(tomogram.voxel_spacing),
-            shape=[int(size) for size in tomogram.shape], cells=list(grid), contrast=contrast,
-            num_vectors=len(shard.cells_zyx), files=files, seconds=round(time.perf_counter() - started, 3),
-        )  # fmt: skip
-        index.write()
-        num_new += 1
+        with claim(index.folder, tomogram.run) as mine:
+            if not mine:
+                print(f"run {tomogram.run}: another builder is embedding it")
+            elif add_tomogram(index, encoder, tomogram, device, batch_size, progress):
+                num_new += 1
     return num_new
+
+
+def add_tomogram(
+    index: Index, encoder: "Encoder", tomogram: Tomogram, device: torch.device, batch_size: int, progress: bool
+) -> bool:
+    """Embed one claimed tomogram, unless the index holds it, and tell whether that was necessary."""
+    header, folder = index.header, index.folder / tomogram.run
+    contrast = contrast_values(tomogram)
+    if folder.exists():
+        entry = entry_or_none(folder)  # another builder may have written it since the index was opened
+        if entry is not None and is_same(entry, tomogram, contrast) and entry.is_whole(folder):
+            print(f"run {tomogram.run}: reused, {entry.num_vectors:,} vectors")
+            index.entries[tomogram.run] = entry
+            return False
+        print(f"run {tomogram.run}: its tomogram or its index files changed; embedding it again")
+    started = time.perf_counter()
+    blocks = embed_blocks(
+        encoder, tomogram, tile=header.tile, overlap=header.overlap, batch_size=batch_size, device=device,
+        progress=progress,
+    )  # fmt: skip
+    grid = grid_shape(tomogram.shape)
+    shard = gather(blocks, header.dimension, Storage(header.storage), grid, header.keep_fraction)
+    index.entries[tomogram.run] = shard.save(
+        folder, tomogram_type=tomogram.tomogram_type, voxel_spacing=float(tomogram.voxel_spacing),
+        shape=[int(size) for size in tomogram.shape], contrast=contrast,
+        seconds=round(time.perf_counter() - started, 3),
+    )  # fmt: skip
+    return True
 
 
 def is_same(entry: ShardEntry, tomogram: Tomogram, contrast: list[float]) -> bool:
@@ -184,13 +198,6 @@ def is_same(entry: ShardEntry, tomogram: Tomogram, contrast: list[float]) -> boo
         and tuple(entry.shape) == tuple(tomogram.shape)
         and np.allclose(entry.contrast, contrast, rtol=1e-4)
     )
-
-
-def _remove_leftovers(folder: Path, run: str) -> None:
-    """Drop half-written files that a stopped build left of this run."""
-    for suffix in SUFFIXES:
-        for path in folder.glob(f".{escape(run)}{suffix}.*.partial"):
-            path.unlink()
 
 
 def _warn_about_spacing(tomogram: Tomogram, encoder: "Encoder") -> None:

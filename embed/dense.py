@@ -12,6 +12,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from embed.header import STRIDE
 from tomoseek.errors import InputError
 from tomoseek.tiling import iterate_slabs
 from tomoseek.tomograms import Tomogram
@@ -20,7 +21,6 @@ from tomoseek.training import autocast
 if TYPE_CHECKING:  # the encoder's library takes seconds to import, and a query does without it
     from tomoseek.encoder import Encoder
 
-STRIDE = 4
 ALIGNMENT = 8
 
 Block = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]

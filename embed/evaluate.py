@@ -7,10 +7,10 @@ from typing import Any
 from embed.query import PicksConfig
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_json
 from tomoseek.picks import Picks, read_picks
 from tomoseek.project import object_radii, open_project
 from tomoseek.score import average_precision, count_hits, precision_recall
-from tomoseek.training import atomic_write_json
 
 
 @dataclass(kw_only=True, slots=True)

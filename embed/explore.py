@@ -13,13 +13,13 @@ from embed.surroundings import Vectors, likely_cells, logit_map
 from tomoseek import plots
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_bytes, atomic_write_json
 from tomoseek.geometry import cell_to_voxel, indices_to_points
 from tomoseek.peaks import suppress
 from tomoseek.picks import Picks, write_csv
 from tomoseek.project import open_project
 from tomoseek.slabs import window
 from tomoseek.tomograms import find_tomograms
-from tomoseek.training import atomic_write_bytes, atomic_write_json
 
 MOST_ON_MAP = 2000
 

@@ -1,12 +1,15 @@
 """What holds for every run of an index: the encoder and the settings that built it."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-from embed.dense import STRIDE
 from embed.shard import Storage
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from tomoseek.encoder import Encoder
+
+FORMAT = 2
+STRIDE = 4  # voxels along the edge of a cell
 
 
 @dataclass(kw_only=True)
@@ -26,23 +29,32 @@ class IndexHeader:
 
 
 def new_header(
+    encoder: "Encoder",
+    source: str,
     *,
-    fingerprint: str,
-    encoder: str,
-    encoder_config: dict[str, Any],
-    storage: Storage,
-    keep_fraction: float,
-    tile: int,
-    overlap: int,
+    storage: Storage = Storage.int8,
+    keep_fraction: float = 1.0,
+    tile: int = 96,
+    overlap: int = 16,
 ) -> IndexHeader:
-    """Describe an index about to be built."""
+    """Describe an index about to be built.
+
+    Parameters
+    ----------
+    encoder
+        What embeds.
+    source
+        Where it came from: the words that load it again.
+    """
+    from tomoseek.weights import fingerprint  # slow to import, and `embed query` imports this file
+
     return IndexHeader(
         format=FORMAT,
-        fingerprint=fingerprint,
-        encoder=encoder,
-        encoder_config=encoder_config,
+        fingerprint=fingerprint(encoder),
+        encoder=source,
+        encoder_config=asdict(encoder.config),
         stride=STRIDE,
-        dimension=int(encoder_config["embedding_dim"]),
+        dimension=int(encoder.config.embedding_dim),
         storage=storage.value,
         keep_fraction=keep_fraction,
         tile=tile,

@@ -1,32 +1,37 @@
-"""The index on disk: a folder with ``index.json`` and one shard per run, and the search over it.
+"""The index on disk: a folder with ``index.json`` and one folder per run, and the search over them.
 
 Letters: k examples, n cells, e embedding dimensions.
 """
 
 import json
+import os
 from collections import OrderedDict
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embed.cutoff import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
+from embed.entry import ShardEntry, entry_or_none, read_entry
 from embed.header import FORMAT, IndexHeader
 from embed.prototype import RIVAL_WEIGHT, Prototype, fit, leave_one_out
+from embed.recentre import REACH_ANGSTROM, recentre
 from embed.search import Examples, checked_points, particle_floor, similarity_map
-from embed.shard import Shard, ShardEntry
+from embed.shard import Shard
 from embed.surroundings import Surroundings, measure_surroundings
 from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_json
 from tomoseek.geometry import cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
 from tomoseek.peaks import find_peaks
 from tomoseek.picks import Picks, check_inside
-from tomoseek.training import atomic_write_json
 
 INDEX_FILE = "index.json"
-MEMORY_FOR_SHARDS = 2_000_000_000
+MOST_OPEN = 256  # shards; each holds a few open files, and nothing of them in memory
 RUNS_FOR_SURROUNDINGS = 8
 MOST_CANDIDATES = 5000
 
@@ -70,36 +75,43 @@ class Index:
         self.folder = folder
         self.header = header
         self.entries = entries
-        self._loaded: OrderedDict[str, Shard] = OrderedDict()
+        self._open: OrderedDict[str, Shard] = OrderedDict()
+        self._opening = Lock()
         self._surroundings: Surroundings | None = None
 
     @classmethod
-    def open(cls, folder: str | Path) -> "Index":
+    def open(cls, folder: str | Path, repairing: bool = False) -> "Index":
         """Open an index that ``embed build`` made.
+
+        Parameters
+        ----------
+        repairing
+            Leave out runs that cannot be read, instead of raising.
 
         Raises
         ------
         InputError
             If there is none, it is damaged, or a newer program made it.
         """
-        path = Path(folder) / INDEX_FILE
+        folder = Path(folder)
+        path = folder / INDEX_FILE
         if not path.is_file():
             raise InputError(f"index: expected {INDEX_FILE} in folder '{folder}', found none; run embed build first")
         try:
             stored = json.loads(path.read_text())
-            found = stored["header"]["format"]
+            found = stored.get("format", 1)
             if found != FORMAT:
-                raise InputError(f"index {path}: expected format {FORMAT}, found {found}; build the index again")
-            header = IndexHeader(**stored["header"])
-            entries = {run: ShardEntry(**entry) for run, entry in stored["runs"].items()}
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"index file {path} is damaged ({error}); build the index again") from error
-        return cls(Path(folder), header, entries)
+                raise InputError(f"index {path}: expected format {FORMAT}, found {found}; build it in another folder")
+            header = IndexHeader(**stored)
+        except (json.JSONDecodeError, AttributeError, TypeError) as error:
+            raise InputError(f"index file {path} is damaged ({error}); build the index in another folder") from error
+        read = entry_or_none if repairing else read_entry
+        entries = {run: read(folder / run) for run in indexed_runs(folder)}
+        return cls(folder, header, {run: entry for run, entry in entries.items() if entry is not None})
 
-    def write(self) -> None:
-        """Write ``index.json``; call it after the shards that it names."""
-        runs = {run: entry.to_json() for run, entry in self.entries.items()}
-        atomic_write_json(self.folder / INDEX_FILE, {"header": asdict(self.header), "runs": runs})
+    def write_header(self) -> None:
+        """Write ``index.json``."""
+        atomic_write_json(self.folder / INDEX_FILE, asdict(self.header))
 
     def check_encoder(self, found: str, source: str) -> None:
         """Check that an encoder is the one that built the index.
@@ -124,26 +136,26 @@ class Index:
             )
 
     def shard(self, run: str) -> Shard:
-        """Load a run's shard, keeping recently used ones in memory."""
+        """Open a run's shard, keeping recently used ones open."""
         if run not in self.entries:
             raise InputError(f"run '{run}' is not in index {self.folder}; it holds {_listed(self.entries)}")
-        if run not in self._loaded:
-            self._loaded[run] = Shard.load(self.folder, run, self.entries[run])
-            while len(self._loaded) > 1 and self._bytes_loaded() > MEMORY_FOR_SHARDS:
-                self._loaded.popitem(last=False)
-        self._loaded.move_to_end(run)
-        return self._loaded[run]
+        with self._opening:
+            if run not in self._open:
+                self._open[run] = Shard.load(self.folder / run, self.entries[run])
+                if len(self._open) > MOST_OPEN:
+                    self._open.popitem(last=False)
+            self._open.move_to_end(run)
+            return self._open[run]
 
-    def _bytes_loaded(self) -> int:
-        return sum(shard.num_bytes for shard in self._loaded.values())
-
-    def read_examples(self, points_xyz: ArrayLike, run: str) -> Examples:
-        """Read the embedding at points of a run, trilinear between cells.
+    def read_examples(self, points_xyz: ArrayLike, run: str, reach_angstrom: float = REACH_ANGSTROM) -> Examples:
+        """Read the embedding at points of a run, trilinear between cells, after moving them onto their particles.
 
         Parameters
         ----------
         points_xyz
             ``(k, 3)`` Å.
+        reach_angstrom
+            How far a point may be moved, see `embed.recentre`; 0 takes it as it is.
 
         Raises
         ------
@@ -157,6 +169,7 @@ class Index:
         z, y, x = entry.shape
         check_inside(points, (z, y, x), entry.voxel_spacing, f"example points of run {run}")
         cells = voxel_to_cell(points_to_indices(points, entry.voxel_spacing), self.header.stride)
+        cells = recentre(cells, shard, reach_angstrom / entry.voxel_spacing / self.header.stride)
         vectors, logits = shard.interpolate(cells)
         lost = np.flatnonzero(~np.isfinite(vectors).all(1))
         if len(lost):
@@ -236,11 +249,14 @@ class Index:
         left_out = leave_one_out(examples.vectors, surroundings, rival_weight, unwanted)
         floor = particle_floor(examples.particle_logit, particle_margin)
         lowest = LOWEST_SCORE if threshold is None else min(threshold, LOWEST_SCORE)
-        candidates = {
-            run: self._search_run(run, prototype, radius_angstrom, lowest, max(max_picks, MOST_CANDIDATES), floor,
-                                  num_candidates)
-            for run in (sorted(self.entries) if runs is None else runs)
-        }  # fmt: skip
+        names = sorted(self.entries) if runs is None else runs
+        most = max(max_picks, MOST_CANDIDATES)
+
+        def search_run(run: str) -> Picks:
+            return self._search_run(run, prototype, radius_angstrom, lowest, most, floor, num_candidates)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            candidates = dict(zip(names, pool.map(search_run, names), strict=True))
         scores = np.concatenate([found.scores for found in candidates.values()] or [np.zeros(0)])
         probability = probabilities(scores, left_out)
         if threshold is None:
@@ -271,6 +287,11 @@ class Index:
         )
         indices = np.clip(cell_to_voxel(cells, self.header.stride), 0, np.array(entry.shape) - 1)
         return Picks(indices_to_points(indices, entry.voxel_spacing), np.asarray(scores, dtype=np.float64))
+
+
+def indexed_runs(folder: Path) -> list[str]:
+    """Return the runs that an index folder holds; what a build is still writing has a dot before its name."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _listed(names: Iterable[str], most: int = 8) -> str:

@@ -12,9 +12,9 @@ from embed.search import merge_examples
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_json
 from tomoseek.picks import write_csv, write_picks
 from tomoseek.project import check_name, ensure_object, open_project
-from tomoseek.training import atomic_write_json
 
 PROMISES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # precisions for which the record names thresholds
 

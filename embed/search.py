@@ -71,24 +71,23 @@ def similarity_map(
     below the size of a cell; one that the particle floor hides is kept just under the threshold in the scores, so
     that it is no pick itself, and has its true value in the second map, which shapes the fit.
     """
-    num_candidates = min(num_candidates, int(shard.vectors.ntotal))
-    rows = shard.vectors.search(prototype.direction[None], num_candidates)[1][0]
-    rows = rows[rows >= 0]
-    rows = rows[shard.particle_logit[rows] >= floor]
+    rows = shard.nearest(prototype.direction, num_candidates, floor)
     scores = prototype.score(shard.read_vectors(rows))
     kept = scores >= threshold
     score_map = np.full(shard.grid, min(0.0, threshold) - 1.0, dtype=np.float32)
     if not kept.any():
         return score_map, score_map
-    score_map[tuple(shard.cells_zyx[rows[kept]].T)] = scores[kept]
+    candidates = shard.cells_zyx(rows[kept])
+    score_map[tuple(candidates.T)] = scores[kept]
     around = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    neighbours = (shard.cells_zyx[rows[kept]].astype(np.int64)[:, None] + around).reshape(-1, 3)
+    neighbours = (candidates[:, None] + around).reshape(-1, 3)
     beside = np.unique(shard.rows(neighbours))
     beside = np.setdiff1d(beside[beside >= 0], rows[kept])
     values = prototype.score(shard.read_vectors(beside))
-    hidden = shard.particle_logit[beside] < floor
+    hidden = shard.particle_logit(beside) < floor
     ceiling = np.nextafter(np.float32(threshold), np.float32(-np.inf))
     likeness = score_map.copy()
-    likeness[tuple(shard.cells_zyx[beside].T)] = values
-    score_map[tuple(shard.cells_zyx[beside].T)] = np.where(hidden, np.minimum(values, ceiling), values)
+    where = tuple(shard.cells_zyx(beside).T)
+    likeness[where] = values
+    score_map[where] = np.where(hidden, np.minimum(values, ceiling), values)
     return score_map, likeness

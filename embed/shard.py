@@ -1,12 +1,17 @@
-"""One run's share of the index on disk: FAISS vectors, cell positions, particle logits.
+"""One run's share of the index on disk: a folder of FAISS vectors, their cells and particle logits.
+
+A search looks at particle-like cells and those around them, so that these come first: rows lie by the highest
+particle logit among a cell and its 26 neighbours. A search reads the head of each file and never the rest; files are
+mapped, not loaded.
 
 Letters: n stored cells, e embedding dimensions.
 """
 
 import os
-import zlib
+import shutil
+from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -14,10 +19,14 @@ from typing import Any
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from embed.checked import CheckedRows, checksums_of
+from embed.entry import ENTRY_FILE, ShardEntry, remove_run
 from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_json
 
-SUFFIXES = (".faiss", ".cells.npy", ".particle.npy")
+FILES = VECTORS, *ARRAYS = "vectors.faiss", "cells.npy", "rows.npy", "particle.npy", "around.npy"
 
 
 class Storage(Enum):
@@ -25,41 +34,6 @@ class Storage(Enum):
 
     int8 = "int8"
     float16 = "float16"
-
-
-@dataclass(kw_only=True)
-class ShardEntry:
-    """What ``index.json`` records of one run.
-
-    Parameters
-    ----------
-    voxel_spacing
-        Å.
-    shape, cells
-        Voxels and stride-4 cells of the tomogram, z y x.
-    contrast
-        Centre, scale and sign that the voxels were normalised with.
-    files
-        Name to ``[bytes, crc32]``.
-    """
-
-    tomogram_type: str
-    voxel_spacing: float
-    shape: list[int]
-    cells: list[int]
-    contrast: list[float]
-    num_vectors: int
-    files: dict[str, list[int]]
-    seconds: float
-
-    @property
-    def num_bytes(self) -> int:
-        """Size on disk."""
-        return sum(size for size, _ in self.files.values())
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
 
 
 def empty_vectors(dimension: int, storage: Storage) -> faiss.IndexScalarQuantizer:
@@ -77,55 +51,101 @@ def empty_vectors(dimension: int, storage: Storage) -> faiss.IndexScalarQuantize
     return vectors
 
 
+def codes_of(vectors: faiss.IndexScalarQuantizer) -> NDArray[np.uint8]:
+    """View the ``(n, bytes)`` codes of an index, without a copy."""
+    codes: NDArray[np.uint8] = faiss.rev_swig_ptr(vectors.codes.data(), vectors.codes.size())
+    return codes.reshape(vectors.ntotal, -1)
+
+
 class Shard:
-    """The stored cells of one tomogram.
+    """The stored cells of one tomogram, the most particle-like first.
 
     Parameters
     ----------
     vectors
         FAISS index of ``n`` unit vectors.
-    cells_zyx
-        ``(n, 3)`` uint16 cell positions.
-    particle_logit
-        ``(n,)`` particle against background.
+    cells
+        ``(n,)`` int32: the cell of each row, counted in z y x order.
+    rows
+        int32: the row of each cell of the grid, -1 where none is stored.
+    particle
+        ``(n,)`` float16 logits of particle against background.
+    around
+        ``(n,)`` float16: the highest logit among a cell and its neighbours; falling.
     grid
         Number of cells along z y x.
+    checksums
+        File name to the checksums of its blocks; None for a shard that never left memory.
+    folder
+        Where the files are.
     """
 
     def __init__(
         self,
-        vectors: faiss.Index,
-        cells_zyx: NDArray[np.uint16],
-        particle_logit: NDArray[np.floating[Any]],
+        vectors: faiss.IndexScalarQuantizer,
+        cells: NDArray[np.int32],
+        rows: NDArray[np.int32],
+        particle: NDArray[np.float16],
+        around: NDArray[np.float16],
         grid: tuple[int, int, int],
+        checksums: dict[str, list[int]] | None = None,
+        folder: Path = Path(),
     ) -> None:
         self.vectors = vectors
-        self.cells_zyx = cells_zyx
-        self.particle_logit = particle_logit.astype(np.float32)
         self.grid = grid
-        self._row: NDArray[np.int32] | None = None
+        arrays: tuple[NDArray[Any], ...] = (codes_of(vectors), cells, rows, particle, around)
+        self._codes, self._cells, self._rows, self._particle, self._around = (
+            CheckedRows(array, None if checksums is None else checksums[name], folder / name)
+            for name, array in zip(FILES, arrays, strict=True)
+        )
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory held, the row lookup included."""
-        codes = int(self.vectors.ntotal) * int(self.vectors.sa_code_size())
-        return codes + self.cells_zyx.nbytes + self.particle_logit.nbytes + 4 * int(np.prod(self.grid))
+    def __len__(self) -> int:
+        return len(self._cells)
 
     def rows(self, cells_zyx: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Return the stored row of each ``(..., 3)`` cell, -1 where outside the grid or not stored."""
-        if self._row is None:
-            self._row = np.full(self.grid, -1, dtype=np.int32)
-            self._row[tuple(self.cells_zyx.T)] = np.arange(len(self.cells_zyx), dtype=np.int32)
         inside = np.all((cells_zyx >= 0) & (cells_zyx < np.array(self.grid)), axis=-1)
-        found = self._row[tuple(np.moveaxis(np.where(inside[..., None], cells_zyx, 0), -1, 0))]
+        flat = np.ravel_multi_index(tuple(np.moveaxis(np.where(inside[..., None], cells_zyx, 0), -1, 0)), self.grid)
+        found = self._rows.take(flat.ravel()).reshape(flat.shape)
         return np.where(inside, found, -1).astype(np.int64)
+
+    def cells_zyx(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the ``(n, 3)`` cells of the given rows."""
+        return np.stack(np.unravel_index(self._cells.take(rows), self.grid), -1)
+
+    def particle_logit(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the ``(n,)`` particle logits of the given rows."""
+        return self._particle.take(rows).astype(np.float32)
 
     def read_vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return ``(n, e)`` decoded vectors of the given rows."""
         if len(rows) == 0:
             return np.zeros((0, self.vectors.d), dtype=np.float32)
-        decoded: NDArray[np.float32] = self.vectors.reconstruct_batch(np.ascontiguousarray(rows))
+        decoded: NDArray[np.float32] = self.vectors.sa_decode(self._codes.take(rows))
         return decoded
+
+    def num_around(self, floor: float) -> int:
+        """Number of rows with a particle logit of at least ``floor`` in them or beside them: the first so many."""
+        around = self._around.head(len(self))
+        return bisect_right(around, -floor, key=lambda logit: -float(logit))
+
+    def rows_above(self, floor: float) -> NDArray[np.int64]:
+        """Return the rows whose own particle logit is at least ``floor``."""
+        return np.flatnonzero(self._particle.head(self.num_around(floor)) >= floor)
+
+    def nearest(self, direction: NDArray[np.float32], count: int, floor: float) -> NDArray[np.int64]:
+        """Return up to ``count`` rows nearest to a direction ``(e,)``, none with a particle logit below ``floor``."""
+        num_read = self.num_around(floor)
+        likely = self._particle.head(num_read) >= floor
+        count = min(count, int(likely.sum()))
+        if count == 0:
+            return np.zeros(0, dtype=np.int64)
+        self._codes.head(num_read)
+        # the wrappers that faiss puts around its classes take what its type stubs do not know
+        selector = faiss.IDSelectorBitmap(np.packbits(likely, bitorder="little"))  # type: ignore[call-arg, arg-type]
+        only = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        found = self.vectors.search(direction[None], count, params=only)[1][0]
+        return np.asarray(found[found >= 0], dtype=np.int64)
 
     def interpolate(self, cells_zyx: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Read vectors and particle logits at fractional cells, trilinear over the stored corners.
@@ -139,68 +159,83 @@ class Shard:
         -------
         ``(k, e)`` unit vectors and ``(k,)`` logits; NaN rows where none of the eight corners is stored.
         """
+        rows, weights = self._corners(cells_zyx)
+        values = self.read_vectors(rows.ravel()).reshape(*rows.shape, -1)  # (k, 8, e)
+        vectors = np.einsum("kce,kc->ke", values, weights)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors.astype(np.float32), self.interpolate_logit(cells_zyx)
+
+    def interpolate_logit(self, cells_zyx: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Read the ``(k,)`` particle logits alone, as `interpolate` does."""
+        rows, weights = self._corners(cells_zyx)
+        logits: NDArray[np.float64] = (self.particle_logit(rows.ravel()).reshape(rows.shape) * weights).sum(1)
+        return logits.astype(np.float32)
+
+    def _corners(self, cells_zyx: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the stored rows around ``(k, 3)`` fractional cells and their weights, ``(k, 8)`` each."""
         cells = np.clip(cells_zyx, 0, np.array(self.grid) - 1)
         lower = np.floor(cells).astype(np.int64)
         offsets = np.stack(np.meshgrid(*[[0, 1]] * 3, indexing="ij"), -1).reshape(8, 3)
-        corners = lower[:, None] + offsets  # (k, 8, 3)
         weights = np.where(offsets, (cells - lower)[:, None], 1 - (cells - lower)[:, None]).prod(-1)  # (k, 8)
-        rows = self.rows(corners)  # (k, 8)
+        rows = self.rows(lower[:, None] + offsets)  # (k, 8)
         weights = np.where(rows >= 0, weights, 0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            weights = weights / weights.sum(1, keepdims=True)
-        safe = np.maximum(rows, 0)
-        values = self.read_vectors(safe.ravel()).reshape(*rows.shape, -1)  # (k, 8, e)
-        vectors = np.einsum("kce,kc->ke", values, weights)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        logits = (self.particle_logit[safe] * weights).sum(1)
-        return vectors.astype(np.float32), logits.astype(np.float32)
+            return np.maximum(rows, 0), weights / weights.sum(1, keepdims=True)
 
-    def save(self, folder: Path, run: str) -> dict[str, list[int]]:
-        """Write the three files, each whole or not at all, and return name to ``[bytes, crc32]``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        names = [run + suffix for suffix in SUFFIXES]
-        partial = [folder / f".{name}.{os.getpid()}.partial" for name in names]
-        faiss.write_index(self.vectors, str(partial[0]))
-        for path, array in zip(partial[1:], (self.cells_zyx, self.particle_logit.astype(np.float16)), strict=True):
-            with path.open("wb") as file:
-                np.save(file, array, allow_pickle=False)
-        files = {name: [path.stat().st_size, _crc32(path)] for name, path in zip(names, partial, strict=True)}
-        for name, path in zip(names, partial, strict=True):
-            os.replace(path, folder / name)
-        return files
+    def save(self, folder: Path, **described: Any) -> ShardEntry:
+        """Write a run's folder, whole or not at all, in place of one of the same name.
+
+        Parameters
+        ----------
+        folder
+            The run's folder in the index.
+        described
+            The rest of its `ShardEntry`.
+        """
+        partial = folder.parent / f".{folder.name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)  # what a killed build left; the caller has claimed the run
+        partial.mkdir(parents=True)
+        faiss.write_index(self.vectors, str(partial / VECTORS))
+        checked = (self._codes, self._cells, self._rows, self._particle, self._around)
+        arrays = {name: rows.values for name, rows in zip(FILES, checked, strict=True)}
+        for name in ARRAYS:
+            np.save(partial / name, arrays[name], allow_pickle=False)
+        entry = ShardEntry(
+            cells=list(self.grid), num_vectors=len(self),
+            sizes={name: (partial / name).stat().st_size for name in FILES},
+            checksums={name: checksums_of(array) for name, array in arrays.items()}, **described,
+        )  # fmt: skip
+        atomic_write_json(partial / ENTRY_FILE, asdict(entry))
+        remove_run(folder)
+        os.replace(partial, folder)
+        return entry
 
     @classmethod
-    def load(cls, folder: Path, run: str, entry: ShardEntry) -> "Shard":
-        """Read a run's files back.
+    def load(cls, folder: Path, entry: ShardEntry) -> "Shard":
+        """Map a run's files.
 
         Raises
         ------
         InputError
-            If a file is missing, has another size or checksum than ``index.json`` says, or cannot be read.
+            If a file is missing, has another size than ``entry.json`` says, or cannot be read. Damage of another
+            kind is found where it is read.
         """
-        for name, (size, checksum) in entry.files.items():
+        for name, size in entry.sizes.items():
             path = folder / name
-            mend = "build the index again (embed build replaces this run)"
-            if not path.exists():
-                raise InputError(f"index file {path}: expected {size} bytes, found no file; {mend}")
-            if path.stat().st_size != size:
-                raise InputError(
-                    f"index file {path}: expected {size} bytes, found {path.stat().st_size}: it is truncated "
-                    f"or damaged; {mend}"
-                )
-            if _crc32(path) != checksum:
-                raise InputError(f"index file {path}: its checksum is not the recorded one: it is damaged; {mend}")
-        paths = [folder / (run + suffix) for suffix in SUFFIXES]
-        cells_zyx = np.load(paths[1], allow_pickle=False)
-        particle_logit = np.load(paths[2], allow_pickle=False)
+            found = path.stat().st_size if path.exists() else None
+            if found != size:
+                what = "no file" if found is None else f"{found}: it is truncated or damaged"
+                raise InputError(f"index file {path}: expected {size} bytes, found {what}; run embed build again")
+        try:
+            vectors: Any = faiss.read_index(str(folder / VECTORS), faiss.IO_FLAG_MMAP_IFC)
+            cells, rows, particle, around = (
+                np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ARRAYS
+            )
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[-1]
+            raise InputError(f"index folder {folder} is damaged ({reason}); delete it and run embed build") from error
         z, y, x = entry.cells
-        return cls(faiss.read_index(str(paths[0])), cells_zyx, particle_logit, (z, y, x))
-
-
-def is_whole(folder: Path, entry: ShardEntry) -> bool:
-    """Tell by size whether every file of a run is there."""
-    return all((folder / name).is_file() and (folder / name).stat().st_size == size
-               for name, (size, _) in entry.files.items())  # fmt: skip
+        return cls(vectors, cells, rows, particle, around, (z, y, x), entry.checksums, folder)
 
 
 def gather(
@@ -212,30 +247,24 @@ def gather(
 ) -> Shard:
     """Stream blocks of ``(cells_zyx, vectors, particle_logit)`` into a shard.
 
-    With ``keep_fraction`` below 1 the cells that look least like a particle are dropped at the end, by rank
-    within this tomogram: an absolute bound would empty the index of an encoder whose particle head is
-    untrained.
+    With ``keep_fraction`` below 1 the cells that look least like a particle, and have none beside them, are left
+    out, by rank within this tomogram: an absolute bound would empty the index of an encoder whose particle head is
+    untrained. Holds the codes of one tomogram twice.
     """
-    vectors = empty_vectors(dimension, storage)
-    cells: list[NDArray[np.uint16]] = []
-    logits: list[NDArray[np.float16]] = []
+    streamed = empty_vectors(dimension, storage)
+    parts: list[NDArray[np.int32]] = []
+    logits = np.full(grid, -np.inf, dtype=np.float16)
     for cells_zyx, values, particle_logit in blocks:
-        vectors.add(np.ascontiguousarray(values, dtype=np.float32))
-        cells.append(cells_zyx.astype(np.uint16))
-        logits.append(particle_logit.astype(np.float16))
-    shard = Shard(vectors, np.concatenate(cells), np.concatenate(logits), grid)
-    num_kept = max(1, round(keep_fraction * len(shard.cells_zyx)))
-    if num_kept == len(shard.cells_zyx):
-        return shard
-    kept = np.sort(np.argsort(-shard.particle_logit, kind="stable")[:num_kept])
-    dropped = np.setdiff1d(np.arange(len(shard.cells_zyx)), kept)
-    vectors.remove_ids(faiss.IDSelectorBatch(dropped))
-    return Shard(vectors, shard.cells_zyx[kept], shard.particle_logit[kept], grid)
-
-
-def _crc32(path: Path) -> int:
-    checksum = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            checksum = zlib.crc32(block, checksum)
-    return checksum
+        streamed.add(np.ascontiguousarray(values, dtype=np.float32))
+        parts.append(np.ravel_multi_index(tuple(cells_zyx.T), grid).astype(np.int32))
+        logits[tuple(cells_zyx.T)] = particle_logit
+    cells = np.concatenate(parts)
+    particle = logits.ravel()[cells]
+    around = ndimage.maximum_filter(logits.astype(np.float32), size=3, mode="nearest").astype(np.float16).ravel()[cells]
+    num_kept = max(1, round(keep_fraction * len(cells)))
+    order = np.argsort(-around, kind="stable")[:num_kept]
+    vectors = empty_vectors(dimension, storage)
+    vectors.add_sa_codes(codes_of(streamed)[order])
+    rows = np.full(logits.size, -1, dtype=np.int32)
+    rows[cells[order]] = np.arange(num_kept, dtype=np.int32)
+    return Shard(vectors, cells[order], rows, particle[order], around[order], grid)

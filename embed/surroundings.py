@@ -10,9 +10,9 @@ from typing import Any
 import faiss
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from embed.shard import Shard
+from tomoseek.peaks import local_maxima
 
 Vectors = NDArray[np.floating[Any]]
 
@@ -20,7 +20,8 @@ NUM_BACKGROUND = 20_000
 NUM_RIVALS = 32
 MOST_PLACES = 20_000
 PLACES_PER_RIVAL = 8
-NEIGHBOURHOOD = 5  # cells
+REACH = 2  # cells around a likely one, none of which is likelier
+STRETCH = 64  # rows
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,7 @@ def measure_surroundings(shards: Iterable[Shard], num_shards: int, seed: int = 0
     generator = np.random.default_rng(seed)
     background, places = [], []
     for shard in shards:
-        rows = generator.integers(0, len(shard.cells_zyx), NUM_BACKGROUND // num_shards)
-        background.append(shard.read_vectors(np.unique(rows)))
+        background.append(shard.read_vectors(spread_rows(len(shard), NUM_BACKGROUND // num_shards)))
         found = particle_places(shard)
         places.append(shard.read_vectors(generator.permutation(found)[: MOST_PLACES // num_shards]))
     return Surroundings(np.concatenate(background), rival_vectors(np.concatenate(places)))
@@ -48,17 +48,27 @@ def particle_places(shard: Shard) -> NDArray[np.int64]:
     return shard.rows(likely_cells(logit_map(shard)))
 
 
+def spread_rows(num_rows: int, count: int) -> NDArray[np.int64]:
+    """Choose about ``count`` rows, in short stretches evenly spread over all of them: so few blocks are read.
+
+    Rows lie by particle logit, so that the choice has the logits that the tomogram has.
+    """
+    starts = np.linspace(0, max(0, num_rows - STRETCH), max(1, count // STRETCH)).astype(np.int64)
+    rows = np.unique(starts[:, None] + np.arange(STRETCH))
+    return rows[rows < num_rows]
+
+
 def logit_map(shard: Shard) -> NDArray[np.float32]:
-    """Lay the particle logits out as a ``(z, y, x)`` map, minus infinity where no cell is stored."""
+    """Lay the particle logits above even odds out as a ``(z, y, x)`` map, minus infinity elsewhere."""
+    rows = shard.rows_above(0.0)
     logits = np.full(shard.grid, -np.inf, dtype=np.float32)
-    logits[tuple(shard.cells_zyx.T)] = shard.particle_logit
+    logits[tuple(shard.cells_zyx(rows).T)] = shard.particle_logit(rows)
     return logits
 
 
 def likely_cells(particle_logit: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the ``(n, 3)`` cells of a ``(z, y, x)`` map above even odds that are highest among those around them."""
-    highest = ndimage.maximum_filter(particle_logit, size=NEIGHBOURHOOD, mode="nearest")
-    return np.argwhere((particle_logit == highest) & (particle_logit > 0))
+    return local_maxima(particle_logit, 0.0, REACH)
 
 
 def rival_vectors(places: Vectors) -> Vectors:

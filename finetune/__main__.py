@@ -1,13 +1,11 @@
 """``python -m finetune train | predict | evaluate key=value ...``."""
 
-from finetune import evaluate, predict, train
-from finetune.settings import TrainConfig
 from tomoseek.config import Command, dispatch
 
 COMMANDS = {
-    "train": Command("finetune_train", TrainConfig, train.run, "fit a decoder to labelled picks"),
-    "predict": Command("finetune_predict", predict.PredictConfig, predict.run, "find particles, write copick picks"),
-    "evaluate": Command("finetune_evaluate", evaluate.EvaluateConfig, evaluate.run, "score picks against a reference"),
+    "train": Command("finetune_train", "finetune.train", "fit a decoder to labelled picks"),
+    "predict": Command("finetune_predict", "finetune.predict", "find particles, write copick picks"),
+    "evaluate": Command("finetune_evaluate", "finetune.evaluate", "score picks against a reference"),
 }
 
 

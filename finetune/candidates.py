@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_text
 from tomoseek.picks import Picks
-from tomoseek.training import atomic_write_text
 
 FILE = "candidates.json"
 

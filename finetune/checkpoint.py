@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from finetune.decoder import Decoder, Picker
 from tomoseek.encoder import Encoder, EncoderConfig
 from tomoseek.errors import InputError
-from tomoseek.training import atomic_write_json
+from tomoseek.files import atomic_write_json
 
 WEIGHTS, DESCRIPTION = "finetune.safetensors", "finetune.json"
 

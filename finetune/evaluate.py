@@ -11,10 +11,10 @@ from finetune.labels import LabelledRun, PicksConfig, class_radii, label_digests
 from tomoseek.complexes import class_weight
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_json
 from tomoseek.picks import Picks, list_picks, read_picks
 from tomoseek.score import average_precision, class_scores, precision_recall, weighted_f4
 from tomoseek.tomograms import find_tomograms, open_project
-from tomoseek.training import atomic_write_json
 
 BETA = 4.0
 

@@ -21,18 +21,8 @@ from finetune.settings import TrainConfig, Unfreeze, comparable
 from finetune.targets import heatmap_loss
 from finetune.validate import Validation, validate
 from tomoseek.errors import InputError
-from tomoseek.training import (
-    Ema,
-    ahead,
-    autocast,
-    cosine_learning_rate,
-    keep_log_until,
-    load_state,
-    log_jsonl,
-    pick_device,
-    progress,
-    save_state,
-)
+from tomoseek.files import keep_log_until, log_jsonl
+from tomoseek.training import Ema, ahead, autocast, cosine_learning_rate, load_state, pick_device, progress, save_state
 from tomoseek.weights import load_encoder
 
 SPACING_TOLERANCE = 0.1

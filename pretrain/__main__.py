@@ -1,8 +1,6 @@
 """``accelerate launch -m pretrain stage=masked|metric key=value ...``."""
 
-from pretrain.config import PretrainConfig
-from pretrain.loop import run
-from tomoseek.config import launch
+from tomoseek.config import Command, launch
 
 if __name__ == "__main__":
-    launch("pretrain", PretrainConfig, run)
+    launch(Command("pretrain", "pretrain.loop", "learn an encoder from tomograms"))

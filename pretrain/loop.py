@@ -20,19 +20,9 @@ from pretrain.masked import MaskedAutoencoder
 from pretrain.metric import MetricLearner
 from tomoseek.encoder import Encoder
 from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_json, keep_log_until, log_jsonl
 from tomoseek.provenance import code_version
-from tomoseek.training import (
-    Ema,
-    ahead,
-    atomic_write_json,
-    cosine_learning_rate,
-    keep_log_until,
-    load_state,
-    log_jsonl,
-    pick_device,
-    progress,
-    save_state,
-)
+from tomoseek.training import Ema, ahead, cosine_learning_rate, load_state, pick_device, progress, save_state
 from tomoseek.weights import WEIGHTS, fingerprint, load_encoder, save_encoder
 
 

@@ -21,7 +21,9 @@ from tomoseek.config import CONFIG_DIR, help_text, to_dataclass
 PROGRAMS = {"finetune": finetune.__main__, "embed": embed.__main__, "tomoseek": tomoseek.__main__}
 SCHEMAS: dict[str, type[Any]] = {
     "pretrain": PretrainConfig,
-    **{command.config_name: command.schema for program in PROGRAMS.values() for command in program.COMMANDS.values()},
+    **{
+        command.config_name: command.load()[0] for program in PROGRAMS.values() for command in program.COMMANDS.values()
+    },
 }
 # Groups that a command's YAML draws from; everything else at the top is a command.
 GROUPS = {

@@ -1,10 +1,12 @@
 """Building an index: every cell once, resumed after a kill, refused for another encoder."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
-from dataclasses import asdict
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from embed.build import BuildConfig, add_tomograms, open_or_create, sole_builder
+from embed.build import BuildConfig, add_tomograms, open_or_create
 from embed.build import run as run_build
 from embed.dense import grid_shape
 from embed.header import new_header
@@ -55,16 +57,7 @@ def tomograms(tmp_path: Path) -> list[Tomogram]:
 
 def start(folder: Path, encoder: Encoder) -> Index:
     """Open or create an index for an encoder."""
-    header = new_header(
-        fingerprint=fingerprint(encoder),
-        encoder="random-tiny",
-        encoder_config=asdict(encoder.config),
-        storage=Storage.int8,
-        keep_fraction=1.0,
-        tile=48,
-        overlap=16,
-    )
-    return open_or_create(folder, header)
+    return open_or_create(folder, new_header(encoder, "random-tiny", tile=48))
 
 
 def build(folder: Path, encoder: Encoder, tomograms: list[Tomogram]) -> int:
@@ -78,8 +71,9 @@ def test_every_cell_is_stored_once_as_a_unit_vector(
     build(tmp_path / "index", encoder, tomograms[:1])
     shard = Index.open(tmp_path / "index").shard("a")
     num_cells = int(np.prod(grid_shape((20, 45, 50))))
-    assert len(np.unique(shard.cells_zyx, axis=0)) == len(shard.cells_zyx) == num_cells
-    norms = np.linalg.norm(shard.read_vectors(np.arange(num_cells)), axis=1)
+    rows = np.arange(num_cells)
+    assert len(np.unique(shard.cells_zyx(rows), axis=0)) == len(shard) == num_cells
+    norms = np.linalg.norm(shard.read_vectors(rows), axis=1)
     np.testing.assert_allclose(norms, 1.0, atol=0.02)
 
 
@@ -107,12 +101,12 @@ def test_index_stopped_half_way_is_usable_and_finishes_as_if_never_stopped(
     with pytest.raises(KeyboardInterrupt):
         build(stopped, encoder, [tomograms[0], broken])
     assert list(Index.open(stopped).entries) == ["a"]
-    (stopped / ".b.faiss.1.partial").write_bytes(b"half")
-    (stopped / "b.faiss").write_bytes(b"from a build stopped before index.json")
+    (stopped / ".b.partial").mkdir()
+    (stopped / ".b.partial" / "vectors.faiss").write_bytes(b"half")
     assert build(stopped, encoder, tomograms) == 1
     assert "run a: reused" in capsys.readouterr().out
     assert sorted(path.name for path in stopped.iterdir()) == sorted(path.name for path in whole.iterdir())
-    for name in ("a.faiss", "b.faiss", "b.cells.npy", "b.particle.npy"):
+    for name in ("a/vectors.faiss", "b/vectors.faiss", "b/cells.npy", "b/rows.npy", "b/particle.npy"):
         assert (stopped / name).read_bytes() == (whole / name).read_bytes()
 
 
@@ -122,7 +116,9 @@ def test_changed_tomogram_or_lost_file_is_embedded_again(
     folder = tmp_path / "index"
     assert build(folder, encoder, tomograms) == 2
     assert build(folder, encoder, tomograms) == 0
-    (folder / "a.cells.npy").unlink()
+    (folder / "a" / "cells.npy").unlink()
+    assert build(folder, encoder, tomograms) == 1
+    (folder / "a" / "entry.json").write_text("{")
     assert build(folder, encoder, tomograms) == 1
     brighter = Tomogram(
         run="b",
@@ -148,19 +144,11 @@ def test_another_encoder_or_setting_is_refused_and_the_index_stays(
     index = Index.open(folder)
     with pytest.raises(InputError, match="expected the encoder that built it"):
         index.check_encoder(fingerprint(other), "other")
-    header = new_header(
-        fingerprint=fingerprint(encoder),
-        encoder="random-tiny",
-        encoder_config=asdict(encoder.config),
-        storage=Storage.float16,
-        keep_fraction=1.0,
-        tile=48,
-        overlap=16,
-    )
+    header = new_header(encoder, "random-tiny", storage=Storage.float16, tile=48)
     with pytest.raises(InputError, match="storage=int8"):
         open_or_create(folder, header)
     assert (folder / "index.json").read_text() == before
-    assert json.loads(before)["header"]["fingerprint"] == fingerprint(encoder)
+    assert json.loads(before)["fingerprint"] == fingerprint(encoder)
 
 
 def command(folder: Path, *words: str) -> None:
@@ -179,21 +167,66 @@ def test_runs_that_left_the_project_leave_the_index_unless_some_runs_were_asked_
     command(tmp_path)
     assert "run b: no longer in the project" in capsys.readouterr().out
     assert list(Index.open(tmp_path / "index").entries) == ["a"]
-    assert [path.name for path in (tmp_path / "index").glob("b.*")] == []
+    assert sorted(path.name for path in (tmp_path / "index").iterdir()) == [".claims", "a", "index.json"]
 
 
-def test_a_second_builder_is_turned_away_and_a_killed_one_blocks_nobody(
-    tmp_path: Path, tomograms: list[Tomogram]
+def test_builders_share_the_work_and_a_killed_one_blocks_nobody(
+    tmp_path: Path, tomograms: list[Tomogram], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with sole_builder(tmp_path / "index"), pytest.raises(InputError, match="another index folder"):
-        command(tmp_path)
-    hold = "import sys, time; from pathlib import Path; from embed.build import sole_builder\n"
-    hold += "with sole_builder(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    hold = "import sys, time; from pathlib import Path; from embed.build import claim\n"
+    hold += "with claim(Path(sys.argv[1]), 'a') as mine: print(mine, flush=True); time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", hold, tmp_path / "index"], stdout=subprocess.PIPE, cwd=ROOT)
-    assert other.stdout is not None and other.stdout.readline() == b"held\n"
-    with pytest.raises(InputError, match="found one at work"):
-        command(tmp_path)
+    assert other.stdout is not None and other.stdout.readline() == b"True\n"
+    command(tmp_path)
+    assert "warning: another builder still has a;" in capsys.readouterr().out
+    assert list(Index.open(tmp_path / "index").entries) == ["b"]
     other.kill()
     other.wait()
     command(tmp_path)
-    assert sorted(Index.open(tmp_path / "index").entries) == ["a", "b"]
+    assert list(Index.open(tmp_path / "index").entries) == ["a", "b"]
+
+
+def test_accelerate_launch_shares_the_tomograms_between_processes(tmp_path: Path, tomograms: list[Tomogram]) -> None:
+    words = [f"data.project={tmp_path / 'project'}", f"index={tmp_path / 'index'}", "encoder=random-tiny", "tile=48"]
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--main_process_port",
+    ]
+    done = subprocess.run(
+        [*launch, "0", "-m", "embed", "build", *words], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("index ") == 1
+    command(tmp_path)
+    assert list(Index.open(tmp_path / "index").entries) == ["a", "b"]
+
+
+def test_killed_at_ten_random_moments_the_index_is_whole_and_goes_on(
+    tmp_path: Path, encoder: Encoder, tomograms: list[Tomogram]
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    started = time.perf_counter()
+    build(whole, encoder, tomograms)
+    seconds = time.perf_counter() - started
+    start(killed, encoder)
+    moments = np.random.default_rng(0).uniform(0, 1.2 * seconds, 10)
+    for moment in moments:
+        child = os.fork()
+        if child == 0:
+            build(killed, encoder, tomograms)
+            os._exit(0)
+        time.sleep(moment)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        index = Index.open(killed)
+        for run in index.entries:
+            shard = index.shard(run)
+            assert np.isfinite(shard.read_vectors(np.arange(len(shard)))).all()
+    build(killed, encoder, tomograms)
+    for name in ("a/vectors.faiss", "b/vectors.faiss", "b/rows.npy"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()

@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from embed.header import new_header
+from embed.checked import BLOCK_BYTES, CheckedRows, checksums_of, rows_per_block
+from embed.dense import STRIDE
+from embed.header import FORMAT, IndexHeader
 from embed.index import Index
 from embed.prototype import fit, leave_one_out
 from embed.search import Examples, similarity_map
-from embed.shard import Shard, ShardEntry, Storage, gather
+from embed.shard import FILES, Shard, Storage, gather
 from embed.surroundings import Surroundings, Vectors
 from tomoseek.errors import InputError
 from tomoseek.geometry import cell_to_voxel, indices_to_points
@@ -25,38 +28,31 @@ def unit_field(seed: int = 0, dimension: int = 32) -> NDArray[np.float32]:
     return field / np.linalg.norm(field, axis=-1, keepdims=True)
 
 
-def shard_of(field: NDArray[np.float32], storage: Storage = Storage.int8, keep_fraction: float = 1.0) -> Shard:
-    """Store a field, in two blocks; the particle logit is x - 5."""
+def shard_of(
+    field: NDArray[np.float32],
+    storage: Storage = Storage.int8,
+    keep_fraction: float = 1.0,
+    logits: NDArray[np.float32] | None = None,
+) -> Shard:
+    """Store a field, in two blocks; the particle logit is x - 5 unless given."""
     cells = np.stack(np.meshgrid(*[np.arange(n) for n in GRID], indexing="ij"), -1).reshape(-1, 3)
-    values, logits = field.reshape(len(cells), -1), cells[:, 2].astype(np.float32) - 5
+    values = field.reshape(len(cells), -1)
+    logits = cells[:, 2].astype(np.float32) - 5 if logits is None else logits.ravel()
     blocks = [(cells[:200], values[:200], logits[:200]), (cells[200:], values[200:], logits[200:])]
     return gather(blocks, field.shape[-1], storage, GRID, keep_fraction)
 
 
 def index_of(shard: Shard, folder: Path, run: str = "a") -> Index:
     """Write a one-run index around a shard and open it."""
-    config = {"embedding_dim": shard.vectors.d}
-    header = new_header(
-        fingerprint="0" * 16,
-        encoder="planted",
-        encoder_config=config,
-        storage=Storage.int8,
-        keep_fraction=1.0,
-        tile=96,
-        overlap=16,
+    header = IndexHeader(
+        format=FORMAT, fingerprint="0" * 16, encoder="planted", encoder_config={}, stride=STRIDE,
+        dimension=shard.vectors.d, storage="int8", keep_fraction=1.0, tile=96, overlap=16,
+    )  # fmt: skip
+    shape = [4 * n for n in GRID]
+    shard.save(
+        folder / run, tomogram_type="wbp", voxel_spacing=SPACING, shape=shape, contrast=[0.0, 1.0, -1.0], seconds=0.0
     )
-    files = shard.save(folder, run)
-    entry = ShardEntry(
-        tomogram_type="wbp",
-        voxel_spacing=SPACING,
-        shape=[4 * n for n in GRID],
-        cells=list(GRID),
-        contrast=[0.0, 1.0, -1.0],
-        num_vectors=len(shard.cells_zyx),
-        files=files,
-        seconds=0.0,
-    )
-    Index(folder, header, {run: entry}).write()
+    Index(folder, header, {}).write_header()
     return Index.open(folder)
 
 
@@ -118,10 +114,9 @@ def test_hidden_neighbours_are_no_candidates_but_keep_their_true_likeness() -> N
     field = unit_field()
     prototype = fit(field[2, 3, 4][None], surroundings(field.reshape(-1, 32)))
     expected = prototype.score(field.reshape(-1, 32)).reshape(GRID)
-    shard = shard_of(field)
-    shard.particle_logit[:] = -9.0
-    shard.particle_logit[shard.rows(np.array([[2, 3, 4]]))] = 1.0
-    found, likeness = similarity_map(shard, prototype, -0.5, 0.0, 1)
+    logits = np.full(GRID, -9.0, np.float32)
+    logits[2, 3, 4] = 1.0
+    found, likeness = similarity_map(shard_of(field, logits=logits), prototype, -0.5, 0.0, 1)
     around = (slice(1, 4), slice(2, 5), slice(3, 6))
     assert (found >= -0.5).sum() == 1 and found[2, 3, 4] >= -0.5
     np.testing.assert_allclose(likeness[around], expected[around], atol=0.01 * prototype.scale)
@@ -140,11 +135,10 @@ def test_interpolation_at_cell_centres_returns_the_vectors_and_between_them_thei
 def test_keep_fraction_keeps_the_most_particle_like_cells_and_their_vectors() -> None:
     field = unit_field()
     shard = shard_of(field, Storage.float16, keep_fraction=0.3)
-    assert len(shard.cells_zyx) == round(0.3 * np.prod(GRID))
-    assert shard.cells_zyx[:, 2].min() == 7
-    np.testing.assert_allclose(
-        shard.read_vectors(np.arange(len(shard.cells_zyx))), field[tuple(shard.cells_zyx.T)], atol=1e-3
-    )
+    rows = np.arange(len(shard))
+    assert len(shard) == round(0.3 * np.prod(GRID))
+    assert shard.cells_zyx(rows)[:, 2].min() == 7  # those beside x = 8 and 9 before the rest
+    np.testing.assert_allclose(shard.read_vectors(rows), field[tuple(shard.cells_zyx(rows).T)], atol=1e-3)
     assert shard.rows(np.array([[0, 0, 0], [-1, 0, 0], [0, 0, 9]])).tolist()[:2] == [-1, -1]
 
 
@@ -198,11 +192,30 @@ def test_each_example_is_scored_by_the_others() -> None:
     assert len(leave_one_out(examples[:1], surroundings(vectors))) == 0
 
 
-@pytest.mark.parametrize("suffix", [".faiss", ".cells.npy", ".particle.npy"])
-def test_truncated_missing_or_altered_shard_is_named(tmp_path: Path, suffix: str) -> None:
+def test_rows_lie_by_the_most_particle_like_cell_around_and_only_particle_like_ones_are_searched() -> None:
     field = unit_field()
-    index_of(shard_of(field), tmp_path)
-    path = tmp_path / f"a{suffix}"
+    logits = np.random.default_rng(3).normal(size=GRID).astype(np.float16).astype(np.float32)
+    shard = shard_of(field, logits=logits)
+    rows = np.arange(len(shard))
+    where = tuple(shard.cells_zyx(rows).T)
+    around = ndimage.maximum_filter(logits, 3, mode="nearest")[where]
+    assert (np.diff(around) <= 0).all()
+    np.testing.assert_array_equal(shard.particle_logit(rows), logits[where])
+    np.testing.assert_array_equal(shard.rows(np.stack(where, -1)), rows)
+    assert shard.num_around(-np.inf) == len(shard) and shard.num_around(99.0) == 0
+    assert shard.num_around(1.5) == (around >= 1.5).sum()
+    likely = shard.rows_above(1.5)
+    np.testing.assert_array_equal(likely, np.flatnonzero(logits[where] >= 1.5))
+    direction = field[2, 3, 4]
+    cosine = shard.read_vectors(likely) @ direction
+    np.testing.assert_array_equal(shard.nearest(direction, 5, 1.5), likely[np.argsort(-cosine, kind="stable")[:5]])
+    assert len(shard.nearest(direction, 10**6, 1.5)) == len(likely)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_truncated_missing_or_altered_file_is_named_when_it_matters(tmp_path: Path, name: str) -> None:
+    index_of(shard_of(unit_field()), tmp_path)
+    path = tmp_path / "a" / name
     whole = path.read_bytes()
     altered = bytearray(whole)
     altered[-1] ^= 1
@@ -211,16 +224,37 @@ def test_truncated_missing_or_altered_shard_is_named(tmp_path: Path, suffix: str
             path.unlink()
         else:
             path.write_bytes(content)
-        with pytest.raises(InputError, match=f"a{suffix}"):
-            Index.open(tmp_path).shard("a")
+        with pytest.raises(InputError, match=name):
+            index = Index.open(tmp_path)
+            index.query([[100.0, 100.0, 100.0]], run="a", radius_angstrom=50.0, threshold=-10.0)
+
+
+def test_checksums_are_tested_where_values_are_read(tmp_path: Path) -> None:
+    values = np.arange(3 * BLOCK_BYTES // 8)
+    checksums = checksums_of(values)
+    assert len(checksums) == 3
+    step = rows_per_block(values)
+    damaged = values.copy()
+    damaged[step + 5] = 7
+    rows = CheckedRows(damaged, checksums, tmp_path / "values.npy")
+    np.testing.assert_array_equal(rows.take(np.array([2 * step, 3])), [2 * step, 3])
+    np.testing.assert_array_equal(rows.head(step), values[:step])
+    for read in (lambda: rows.head(step + 1), lambda: rows.take(np.array([step]))):
+        with pytest.raises(InputError, match=r"values.npy.*damaged"):
+            read()
 
 
 def test_damaged_or_missing_index_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="embed build"):
         Index.open(tmp_path)
-    (tmp_path / "index.json").write_text('{"header": {"format": 1}')
-    with pytest.raises(InputError, match="damaged"):
+    index_of(shard_of(unit_field()), tmp_path)
+    (tmp_path / "a" / "entry.json").write_text('{"shape": [1')
+    with pytest.raises(InputError, match=r"a/entry.json is missing or damaged"):
         Index.open(tmp_path)
+    for content, message in (('{"format": 2', "damaged"), ('{"header": {"format": 1}}', "expected format 2, found 1")):
+        (tmp_path / "index.json").write_text(content)
+        with pytest.raises(InputError, match=message):
+            Index.open(tmp_path)
 
 
 def test_bad_example_points_are_refused_and_one_example_is_enough(tmp_path: Path) -> None:

@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from pretrain.config import PretrainConfig
 from pretrain.implant import implant
-from pretrain.loop import run
 from tomoseek.complexes import COMPLEXES
-from tomoseek.config import Polarity, launch
+from tomoseek.config import Command, Polarity, launch
 from tomoseek.geometry import points_to_indices
 from tomoseek.simulate import MicroscopeConfig, builtin_density
 from tomoseek.tomograms import Tomogram, add_tomogram, create_project
@@ -61,7 +59,7 @@ def adapt(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
         "metric.classes_per_scene=3", "metric.particles_per_class=4", "metric.pool=1", "metric.implant_share=1",
     ]  # fmt: skip
     monkeypatch.setattr("sys.argv", ["pretrain", *tiny, *words])
-    launch("pretrain", PretrainConfig, run)
+    launch(Command("pretrain", "pretrain.loop", ""))
 
 
 def test_an_adapted_encoder_takes_the_voxel_spacing_of_the_tomograms(

@@ -60,7 +60,7 @@ def check_command(line: str) -> None:
         name, schema = "pretrain", PretrainConfig
     else:
         command = PROGRAMS[program][rest.pop(0)]
-        name, schema = command.config_name, command.schema
+        name, schema = command.config_name, command.load()[0]
     if rest == ["--help"]:
         return
     with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3"):

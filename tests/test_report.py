@@ -13,10 +13,10 @@ from PIL import Image
 
 from tomoseek import plots, report, report_figures, slabs
 from tomoseek.complexes import CHALLENGE, COMPLEXES
+from tomoseek.files import atomic_write_json, log_jsonl
 from tomoseek.picks import Picks, write_csv, write_picks
 from tomoseek.project import create_project
 from tomoseek.tomograms import add_tomogram
-from tomoseek.training import atomic_write_json, log_jsonl
 
 SPACING = 10.0
 RUNS = ("test_000", "test_001")

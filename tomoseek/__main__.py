@@ -1,14 +1,11 @@
 """``python -m tomoseek demo | simulate | doctor key=value ...``."""
 
-from tomoseek import demo, doctor
 from tomoseek.config import Command, dispatch
-from tomoseek.demo_plan import DemoConfig
-from tomoseek.simulate import command as simulate
 
 COMMANDS = {
-    "demo": Command("demo", DemoConfig, demo.run, "the whole pipeline on simulated tomograms, with a report"),
-    "simulate": Command("simulate", simulate.SimulateConfig, simulate.run, "make tomograms with known particles"),
-    "doctor": Command("doctor", doctor.DoctorConfig, doctor.run, "check the machine and your data before you start"),
+    "demo": Command("demo", "tomoseek.demo", "the whole pipeline on simulated tomograms, with a report"),
+    "simulate": Command("simulate", "tomoseek.simulate.command", "make tomograms with known particles"),
+    "doctor": Command("doctor", "tomoseek.doctor", "check the machine and your data before you start"),
 }
 
 

@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 import hydra
 from hydra.errors import HydraException
@@ -40,12 +41,16 @@ class DataConfig:
 
 
 class Command(NamedTuple):
-    """A sub-command: its YAML under ``configs/``, its dataclass, its function, one line of help."""
+    """A command: its YAML under ``configs/``, the module that holds ``run(config)``, one line of help."""
 
     config_name: str
-    schema: type[Any]
-    main: Callable[[Any], None]
+    module: str
     summary: str
+
+    def load(self) -> tuple[type[Any], Callable[[Any], None]]:
+        """Import the module, for which no other command waits, and return the dataclass of ``run``, and ``run``."""
+        main = import_module(self.module).run
+        return get_type_hints(main)["config"], main
 
 
 def to_dataclass(schema: type[Schema], config: DictConfig) -> Schema:
@@ -77,18 +82,19 @@ def compose_settings(config_name: str, schema: type[Schema], words: Sequence[str
         return to_dataclass(schema, hydra.compose(config_name, list(words)))
 
 
-def launch(config_name: str, schema: type[Schema], main: Callable[[Schema], None]) -> None:
-    """Compose ``configs/<config_name>.yaml`` with the command line's ``key=value`` words and run ``main``.
+def launch(command: Command) -> None:
+    """Compose the command's YAML with the command line's ``key=value`` words and run it.
 
     ``InputError`` and ``FileNotFoundError`` become one line on standard error and exit code 2, and so does a
     word that Hydra cannot place. Any other exception keeps its traceback and exits with 1.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
-        print(help_text(config_name))
+        print(help_text(command.config_name))
         return
+    schema, main = command.load()
     started = False
 
-    @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
+    @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=command.config_name)
     def entry(config: DictConfig) -> None:
         nonlocal started
         started = True
@@ -113,9 +119,8 @@ def dispatch(program: str, commands: dict[str, Command]) -> None:
     """Run ``python -m <program> <command> key=value ...``."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in commands:
-        command = commands[name]
         sys.argv = [f"{program} {name}", *sys.argv[2:]]
-        launch(command.config_name, command.schema, command.main)
+        launch(commands[name])
         return
     lines = [f"usage: python -m {program} COMMAND key=value ...   (COMMAND --help shows every setting)", ""]
     lines += [f"  {key:<10} {command.summary}" for key, command in commands.items()]

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from tomoseek.training import atomic_write_json
+from tomoseek.files import atomic_write_json
 
 SAMPLE_SECONDS = 0.25
 

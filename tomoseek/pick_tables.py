@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_text
 from tomoseek.geometry import indices_to_points
-from tomoseek.training import atomic_write_text
 
 RUN_COLUMNS = ("run", "experiment", "run_name", "rlnTomoName")
 OBJECT_COLUMNS = ("object", "particle_type", "object_name")
@@ -81,6 +80,8 @@ def read_points_csv(
         When a column is missing, there are several classes where one was expected, a coordinate is not a number,
         or no row is left.
     """
+    import pandas as pd  # slow to import, and seldom needed
+
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"expected a CSV of points at {path}, found no such file: check the path")

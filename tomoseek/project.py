@@ -15,7 +15,7 @@ from copick.util.escape import sanitize_name
 
 from tomoseek.complexes import Complex
 from tomoseek.errors import InputError
-from tomoseek.training import atomic_write_json
+from tomoseek.files import atomic_write_json
 
 CONFIG_NAME = "copick.json"
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import Any
 
 from tomoseek.complexes import COMPLEXES, class_weight
 from tomoseek.demo_stages import spoken_time
+from tomoseek.files import atomic_write_text
 from tomoseek.report_figures import Picture, draw_figures
-from tomoseek.training import atomic_write_text
 
 PAGE = Path(__file__).with_name("report_page.html")
 

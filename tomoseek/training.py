@@ -1,4 +1,4 @@
-"""What every training loop shares: schedule, EMA, saved state, progress, clocks and atomic files."""
+"""What every training loop shares: schedule, EMA, saved state, progress and clocks."""
 
 import copy
 import json
@@ -120,38 +120,6 @@ def load_state(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         metadata = file.metadata()
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     return _unflatten(json.loads(metadata["tree"]), tensors), json.loads(metadata["meta"])
-
-
-def atomic_write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that is either the old or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-
-
-def atomic_write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) atomically."""
-    atomic_write_bytes(path, text.encode())
-
-
-def atomic_write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, indented."""
-    atomic_write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def log_jsonl(path: Path, record: dict[str, Any]) -> None:
-    """Append one line of JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(record) + "\n")
-
-
-def keep_log_until(path: Path, step: int) -> None:
-    """Drop the lines of a log at or after ``step``, which a resumed run is about to write again."""
-    if path.exists():
-        lines = [line for line in path.read_text().splitlines() if json.loads(line)["step"] < step]
-        atomic_write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 class Progress(tqdm):  # type: ignore[misc]

@@ -21,8 +21,8 @@ from torch import nn
 from tomoseek.config import CONFIG_DIR
 from tomoseek.encoder import Encoder, EncoderConfig
 from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_json
 from tomoseek.provenance import code_version
-from tomoseek.training import atomic_write_json
 from tomoseek.weight_sources import WEIGHTS as WEIGHTS  # those who save an encoder look for its file
 from tomoseek.weight_sources import find_weights, hub_obstacle
 

@@ -24,7 +24,8 @@ from benchmarks.probe.measures import SHOTS, DenseFeatures, few_shot, linear_pro
 from benchmarks.probe.rows import difference_of_gaussians, encoder_features, raw_voxels
 from benchmarks.probe.supervised import supervised_row
 from benchmarks.probe.template_row import template_row
-from tomoseek.training import atomic_write_json, pick_device
+from tomoseek.files import atomic_write_json
+from tomoseek.training import pick_device
 from tomoseek.weights import fingerprint, load_encoder
 
 CONTROLS = ("random", "raw", "dog", "templates", "supervised")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tomoseek.complexes import COMPLEXES, Complex
 from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_json
 from tomoseek.picks import Picks, check_inside, write_picks
 from tomoseek.simulate.builtin import BUILTIN, builtin_density
 from tomoseek.simulate.maps import HOLLOW_RADIUS, find_map, load_density
@@ -20,7 +21,7 @@ from tomoseek.simulate.placing import bounding_radius
 from tomoseek.simulate.scene import IceConfig, SceneConfig
 from tomoseek.simulate.tomogram import SimulatedTomogram, simulate_tomogram
 from tomoseek.tomograms import add_tomogram, create_project
-from tomoseek.training import atomic_write_json, pick_device, progress
+from tomoseek.training import pick_device, progress
 
 USER_ID, SESSION_ID = "simulator", "0"
 

@@ -1,0 +1,82 @@
+"""What the index records of one run, beside its vectors: enough to tell whether they are whole and still wanted."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tomoseek.errors import InputError
+
+ENTRY_FILE = "entry.json"
+
+
+@dataclass(kw_only=True)
+class ShardEntry:
+    """What ``entry.json`` records of one run.
+
+    Parameters
+    ----------
+    voxel_spacing
+        Å.
+    shape, cells
+        Voxels and stride-4 cells of the tomogram, z y x.
+    contrast
+        Centre, scale and sign that the voxels were normalised with.
+    sizes
+        File name to bytes.
+    checksums
+        File name to CRC-32 of each block of rows, see `embed.checked`.
+    """
+
+    tomogram_type: str
+    voxel_spacing: float
+    shape: list[int]
+    cells: list[int]
+    contrast: list[float]
+    num_vectors: int
+    seconds: float
+    sizes: dict[str, int]
+    checksums: dict[str, list[int]]
+
+    @property
+    def num_bytes(self) -> int:
+        """Size on disk."""
+        return sum(self.sizes.values())
+
+    def is_whole(self, folder: Path) -> bool:
+        """Tell by size whether every file of the run is there."""
+        return all((folder / name).is_file() and (folder / name).stat().st_size == size
+                   for name, size in self.sizes.items())  # fmt: skip
+
+
+def read_entry(folder: Path) -> ShardEntry:
+    """Read ``entry.json`` of a run's folder.
+
+    Raises
+    ------
+    InputError
+        If it is missing or damaged.
+    """
+    path = folder / ENTRY_FILE
+    try:
+        return ShardEntry(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"index file {path} is missing or damaged ({error}); run embed build again") from error
+
+
+def entry_or_none(folder: Path) -> ShardEntry | None:
+    """Read ``entry.json``, or return None where it cannot be."""
+    try:
+        return read_entry(folder)
+    except InputError:
+        return None
+
+
+def remove_run(folder: Path) -> None:
+    """Take a run's folder out of the index: gone at once, then deleted."""
+    if folder.exists():
+        stale = folder.parent / f".{folder.name}.stale"
+        shutil.rmtree(stale, ignore_errors=True)
+        os.replace(folder, stale)
+        shutil.rmtree(stale)
