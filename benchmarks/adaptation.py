@@ -39,10 +39,10 @@ def write_project(bed: Bed, folder: Path) -> Path:
     return folder / "copick.json"
 
 
-def adapt(encoder: str, out: Path, num_steps: int, *words: str) -> Path:
+def adapt(encoder: str, out: Path, num_steps: int, learning_rate: float, *words: str) -> Path:
     """Go on with the metric stage from an encoder."""
     common = ["stage=metric", f"encoder={encoder}", f"out_dir={out}", f"num_steps={num_steps}", "warmup_steps=10"]
-    rate = "learning_rate=3e-4"
+    rate = f"learning_rate={learning_rate}"
     subprocess.run([sys.executable, "-m", "pretrain", *common, rate, *words], check=True)
     return out
 
@@ -60,11 +60,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("adaptation"))
     parser.add_argument("--encoder", default="shipped")
     parser.add_argument("--num-steps", type=int, default=100, help="0: only the encoder as it is")
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--regimes", nargs="*", default=SHIFTED, choices=list(REGIMES))
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     device, out = pick_device(arguments.device), arguments.out
-    further = adapt(arguments.encoder, out / "further", arguments.num_steps) if arguments.num_steps else None
+    taught = (arguments.num_steps, arguments.learning_rate)
+    further = adapt(arguments.encoder, out / "further", *taught) if arguments.num_steps else None
     rows: dict[str, dict[str, Any]] = {}
     for name in arguments.regimes:
         bed = make_bed(name, arguments.maps)
@@ -75,7 +77,7 @@ def main() -> None:
         folder = out / name.replace(" Å", "A").replace(" ", "_")  # no word of Hydra holds an Å unquoted
         words = ["half_types=[wbp-even,wbp-odd]", f"data.project={write_project(bed, folder / 'project')}"]
         start = time.perf_counter()
-        adapted = adapt(arguments.encoder, folder / "encoder", arguments.num_steps, *words)
+        adapted = adapt(arguments.encoder, folder / "encoder", *taught, *words)
         seconds = time.perf_counter() - start
         sources = {"further steps": str(further), "adapted": str(adapted)}
         rows[name] |= {key: precision(source, bed, device) for key, source in sources.items()} | {"seconds": seconds}

@@ -7,10 +7,8 @@ from typing import Any
 import copick
 import numpy as np
 import pytest
-import starfile
 
 from tomoseek.complexes import CHALLENGE, COMPLEXES
-from tomoseek.config import DataConfig, Polarity
 from tomoseek.errors import InputError
 from tomoseek.picks import (
     Picks,
@@ -20,10 +18,9 @@ from tomoseek.picks import (
     read_points_csv,
     write_csv,
     write_picks,
-    write_star,
 )
 from tomoseek.project import create_project
-from tomoseek.tomograms import add_tomogram, find_tomograms
+from tomoseek.tomograms import add_tomogram
 
 
 @pytest.fixture
@@ -181,32 +178,3 @@ def test_a_bad_csv_says_what_is_wrong(tmp_path: Path, text: str, message: str):
 def test_a_missing_csv_is_named(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=r"expected a CSV of points at .*none\.csv, found no such file"):
         read_points_csv(tmp_path / "none.csv")
-
-
-def test_star_files_agree_with_copicks_own_relion_export(root: Any, tmp_path: Path):
-    picks = some_picks()
-    write_picks(root, "TS_1", "ribosome", picks, "tomoseek", "finetune")
-    data = DataConfig(
-        project=str(tmp_path / "project"),
-        runs=None,
-        tomogram_type="wbp",
-        voxel_spacing=None,
-        polarity=Polarity.dark,
-    )
-    path = tmp_path / "ribosome.star"
-    write_star(path, [("TS_1", "ribosome", picks)], find_tomograms(data))
-    table = starfile.read(path)
-    entry = root.get_run("TS_1").get_picks("ribosome")[0]
-    theirs = entry.df(format="relion")
-    for axis in "XYZ":
-        column = f"rlnCenteredCoordinate{axis}Angst"
-        assert np.allclose(table[column], theirs[column], atol=1e-3)
-    assert np.allclose(table["rlnAutopickFigureOfMerit"], picks.scores, rtol=1e-5)
-    assert set(table["rlnTomoName"]) == {"TS_1"}
-
-
-def test_one_star_file_holds_one_class(tmp_path: Path):
-    with pytest.raises(
-        ValueError, match=r"expected picks of one class for one star file, found apo-ferritin, ribosome"
-    ):
-        write_star(tmp_path / "a.star", [("A", "ribosome", some_picks()), ("A", "apo-ferritin", some_picks())], [])

@@ -1,16 +1,15 @@
-"""Picks as a table of points and scores; CSV and RELION 5 star files."""
+"""Picks as a table of points and scores; CSV files."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_text
-from tomoseek.geometry import indices_to_points
 
 RUN_COLUMNS = ("run", "experiment", "run_name", "rlnTomoName")
 OBJECT_COLUMNS = ("object", "particle_type", "object_name")
@@ -80,8 +79,6 @@ def read_points_csv(
         When a column is missing, there are several classes where one was expected, a coordinate is not a number,
         or no row is left.
     """
-    import pandas as pd  # slow to import, and seldom needed
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"expected a CSV of points at {path}, found no such file: check the path")
@@ -138,46 +135,4 @@ def write_csv(path: str | Path, rows: Iterable[PickRow]) -> None:
     for run, object_name, picks in rows:
         for (x, y, z), score in zip(picks.points_xyz, picks.scores, strict=True):
             lines.append(f"{run},{object_name},{x:.3f},{y:.3f},{z:.3f},{score:.6g}")
-    atomic_write_text(Path(path), "\n".join(lines) + "\n")
-
-
-def write_star(path: str | Path, rows: Iterable[PickRow], tomograms: Iterable[Any]) -> None:
-    """Write picks of one class as a RELION 5 particle star file with centred coordinates.
-
-    ``rlnCenteredCoordinate{X,Y,Z}Angst`` is the distance in Å from the centre of the volume, which lies at
-    half its shape times the voxel spacing, as copick exports it; ``rlnAutopickFigureOfMerit`` is the score.
-
-    Parameters
-    ----------
-    path
-        The file.
-    rows
-        (run, object name, picks); RELION wants one class per file.
-    tomograms
-        The `Tomogram` of every run in ``rows``: its shape and voxel spacing put the centre.
-
-    References
-    ----------
-    RELION 5 documentation, subtomogram tutorial, "Particle coordinates": centred coordinates in Å.
-    """
-    rows = list(rows)
-    names = sorted({object_name for _, object_name, _ in rows})
-    if len(names) > 1:
-        raise ValueError(
-            f"expected picks of one class for one star file, found {', '.join(names)}: write one file each"
-        )
-    centres = {
-        tomogram.run: indices_to_points(np.array(tomogram.shape) / 2, tomogram.voxel_spacing)[0]
-        for tomogram in tomograms
-    }
-    lines = ["data_particles", "", "loop_"]
-    columns = [
-        "rlnTomoName",
-        *(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"),
-        "rlnAutopickFigureOfMerit",
-    ]
-    lines += [f"_{column} #{number}" for number, column in enumerate(columns, start=1)]
-    for run, _, picks in rows:
-        for (x, y, z), score in zip(picks.points_xyz - centres[run], picks.scores, strict=True):
-            lines.append(f"{run} {x:.3f} {y:.3f} {z:.3f} {score:.6g}")
     atomic_write_text(Path(path), "\n".join(lines) + "\n")

@@ -1,0 +1,127 @@
+"""RELION star files: written for RELION 5, read back from it and from RELION 4, in Å of copick's corner."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import starfile
+
+from tomoseek.complexes import COMPLEXES
+from tomoseek.config import DataConfig, Polarity
+from tomoseek.errors import InputError
+from tomoseek.picks import Picks, read_star, write_picks, write_star
+from tomoseek.project import create_project
+from tomoseek.tomograms import add_tomogram, find_tomograms
+
+TOMOGRAMS = {  # two shapes and spacings, so that a centre of the wrong tomogram shows
+    "TS_1": SimpleNamespace(run="TS_1", shape=(20, 30, 40), voxel_spacing=10.0),
+    "002": SimpleNamespace(run="002", shape=(21, 32, 44), voxel_spacing=7.5),
+}
+OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnTomoTiltSeriesPixelSize #2\n_rlnImagePixelSize #3\n"
+
+
+def some_picks(seed: int = 0, num: int = 7) -> Picks:
+    generator = np.random.default_rng(seed)
+    return Picks(generator.uniform(0, 190, (num, 3)), generator.random(num))
+
+
+def particles(columns: str, *rows: str) -> str:
+    """A particle table."""
+    head = [f"_rln{column} #{number}" for number, column in enumerate(columns.split(), start=1)]
+    return "\n".join(["data_particles", "", "loop_", *head, *rows, ""])
+
+
+def test_star_files_agree_with_copicks_own_relion_export(tmp_path: Path) -> None:
+    root = create_project(tmp_path / "project", [COMPLEXES["ribosome"]])
+    add_tomogram(root, "TS_1", "wbp", 10.0, np.random.default_rng(0).normal(size=(20, 30, 40)).astype(np.float32))
+    picks = some_picks()
+    write_picks(root, "TS_1", "ribosome", picks, "tomoseek", "finetune")
+    data = DataConfig(
+        project=str(tmp_path / "project"), runs=None, tomogram_type="wbp", voxel_spacing=None, polarity=Polarity.dark
+    )
+    path = tmp_path / "ribosome.star"
+    write_star(path, [("TS_1", "ribosome", picks)], find_tomograms(data))
+    table = starfile.read(path)
+    theirs = root.get_run("TS_1").get_picks("ribosome")[0].df(format="relion")
+    for axis in "XYZ":
+        column = f"rlnCenteredCoordinate{axis}Angst"
+        assert np.allclose(table[column], theirs[column], atol=1e-3)
+    assert np.allclose(table["rlnAutopickFigureOfMerit"], picks.scores, rtol=1e-5)
+    assert set(table["rlnTomoName"]) == {"TS_1"}
+
+
+def test_one_star_file_holds_one_class(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"expected picks of one class for one star file, found apo-ferritin, ribosome"
+    ):
+        write_star(tmp_path / "a.star", [("A", "ribosome", some_picks()), ("A", "apo-ferritin", some_picks())], [])
+
+
+def test_picks_survive_the_round_trip_through_a_star_file(tmp_path: Path) -> None:
+    path = tmp_path / "ribosome.star"
+    written = {"TS_1": some_picks(0), "002": some_picks(1, 3)}
+    write_star(path, [(run, "ribosome", picks) for run, picks in written.items()], TOMOGRAMS.values())
+    back = read_star(path, TOMOGRAMS)
+    assert list(back) == ["TS_1", "002"]
+    for run, picks in written.items():
+        assert np.allclose(back[run].points_xyz, picks.points_xyz, atol=1e-3)
+        assert np.allclose(back[run].scores, picks.scores, rtol=1e-5)
+    assert list(read_star(path, TOMOGRAMS, run="002")) == ["002"]
+
+
+def test_relion_4_counts_pixels_of_the_tilt_series_however_particles_were_binned(tmp_path: Path) -> None:
+    path = tmp_path / "particles.star"
+    columns = "TomoName CoordinateX CoordinateY CoordinateZ OpticsGroup"
+    table = particles(columns, "TS_1 100 40 20 1", "002 100 40 20 2", "TS_1 0 0 1 1")
+    path.write_text(OPTICS + "1 1.5 6.0\n2 2.0 8.0\n\n" + table)
+    back = read_star(path, TOMOGRAMS)
+    assert back["TS_1"].points_xyz.tolist() == [[150, 60, 30], [0, 0, 1.5]]
+    assert back["002"].points_xyz.tolist() == [[200, 80, 40]]
+    assert back["TS_1"].scores.tolist() == [1, 1]
+
+
+def test_shifts_of_a_refinement_are_taken_off_in_the_frame_of_the_subtomogram(tmp_path: Path) -> None:
+    path = tmp_path / "particles.star"
+    centred = "TomoName " + " ".join(f"CenteredCoordinate{axis}Angst" for axis in "XYZ")
+    shifts = "OriginXAngst OriginYAngst OriginZAngst"
+    path.write_text(particles(f"{centred} {shifts}", "TS_1 0 0 0 10 20 30"))
+    assert read_star(path, TOMOGRAMS)["TS_1"].points_xyz.tolist() == [[200 - 10, 150 - 20, 100 - 30]]
+    frame = "TomoSubtomogramRot TomoSubtomogramTilt TomoSubtomogramPsi"
+    # RELION's matrix of rot = 90 takes x to -y and y to x; that of tilt = 90 takes x to z and z to -x.
+    for angles, moved in (("90 0 0", [200 - 20, 150 + 10, 100 - 30]), ("0 90 0", [200 + 30, 150 - 20, 100 - 10])):
+        path.write_text(particles(f"{centred} {shifts} {frame}", f"TS_1 0 0 0 10 20 30 {angles}"))
+        assert np.allclose(read_star(path, TOMOGRAMS)["TS_1"].points_xyz, [moved])
+
+
+PIXELS = "TomoName CoordinateX CoordinateY CoordinateZ"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"rlnTomoName.* found no table: give RELION's particles.star"),
+        (particles("MicrographName CoordinateX", "TS_1 4"), r"rlnTomoName.*found data_particles"),
+        (particles("TomoName CoordinateX", "TS_1 4"), r"found rlnTomoName, rlnCoordinateX: export"),
+        (particles(PIXELS, "TS_1 4 5 6"), r"rlnTomoTiltSeriesPixelSize .*found no such table: add it"),
+        (
+            OPTICS.replace("TomoTiltSeriesPixelSize", "Voltage") + "1 300 6.0\n\n" + particles(PIXELS, "TS_1 4 5 6"),
+            r"rlnTomoTiltSeriesPixelSize .*found rlnOpticsGroup, rlnVoltage, rlnImagePixelSize: add it",
+        ),
+        (OPTICS + "1 2 6\n2 3 6\n\n" + particles(PIXELS, "TS_1 4 5 6"), r"rlnOpticsGroup .*2 optics groups"),
+        (OPTICS + "1 2 6\n\n" + particles(PIXELS, "TS_9 4 5 6"), r"among the runs 002, TS_1, found 'TS_9'"),
+        (OPTICS + "1 2 6\n\n" + particles(PIXELS, "TS_1 4 x 6"), r"rlnCoordinateY .*found 'x' in particle 1"),
+        (OPTICS + "1 2 6\n\n" + particles(PIXELS), r"expected at least one particle"),
+        (particles(PIXELS, "TS_1 4"), r"expected a star file of particles"),
+    ],
+)
+def test_a_bad_star_file_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "particles.star"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_star(path, TOMOGRAMS)
+
+
+def test_a_missing_star_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"expected a star file at .*none\.star, found no such file"):
+        read_star(tmp_path / "none.star", TOMOGRAMS)
