@@ -1,5 +1,6 @@
-"""Where the example picks of a query come from: the command line, a CSV file or copick picks."""
+"""Where the examples of a query come from: the command line, a table (CSV, RELION star) or copick picks."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,60 +9,77 @@ from numpy.typing import NDArray
 
 from embed.search import checked_points
 from tomoseek.errors import InputError
-from tomoseek.picks import read_picks, read_points_csv
+from tomoseek.picks import read_objects_csv, read_picks, read_star
 
 DUPLICATE_ANGSTROM = 1.0
 
-ExamplePoints = dict[str, NDArray[np.float64]]
+ExamplePoints = dict[str, NDArray[np.float64]]  # by run
+ObjectPoints = dict[str | None, ExamplePoints]  # by object; None where the source names none
 
 
 def collect_examples(
     root: Any,
+    tomograms: Mapping[str, Any],
     *,
     points: list[Any] | None,
-    examples: str | None,
+    examples: Any,
     run: str | None,
+    name: str | None,
     word: str = "examples",
-) -> ExamplePoints:
-    """Return example points ``(k, 3)`` x y z in Å per run, duplicates dropped.
+) -> dict[str, ExamplePoints]:
+    """Return example points ``(k, 3)`` x y z in Å per object and run, duplicates dropped.
 
     Parameters
     ----------
     root
         Copick project.
+    tomograms
+        By run: objects with ``shape`` (z y x) and ``voxel_spacing`` (Å), for star files.
     points
         Coordinates in Å, all in ``run``.
     examples
-        Instead of points: a CSV file with columns run, x, y, z, or copick picks ``object:user/session``.
+        Instead of points: a CSV file with columns run, x, y, z, a RELION star file, or copick picks
+        ``object:user/session``; a list of these; or a mapping of objects to these.
     run
         The run of ``points``; with ``examples``, take only those of this run.
+    name
+        What the object is called, whatever the source calls it; then it must be one.
     word
         What to call ``examples`` in messages.
 
     Raises
     ------
     InputError
-        If both or neither are given, the run of the points is not, or nothing is found.
+        If both or neither are given, the run of the points is not, nothing is found, there are several objects where
+        one was expected, or nothing says what an object is called.
     """
     if (points is None) == (examples is None):
         given = "neither" if points is None else "both"
         raise InputError(f"expected either points=[[x,y,z],...] with run=... or examples=..., found {given}")
+    found: ObjectPoints = {}
     if points is not None:
         if run is None:
             raise InputError("points: expected the run they lie in, found none; give run=<run name>")
-        found = {run: checked_points(points, run)}
-    elif examples is not None and _is_csv(examples):
-        table = read_points_csv(examples, default_run=run, one_object=True)
-        found = {key: picks.points_xyz for key, picks in table.items()}
-    else:
-        found = _from_copick(root, examples or "", run, word)
-    if run is not None:
-        found = {key: value for key, value in found.items() if key == run}
-    found = {key: value for key, value in found.items() if len(value)}
-    if not found:
-        where = f" in run {run}" if run else ""
-        raise InputError(f"{word}={examples}: expected at least one pick{where}, found none; check the name")
-    return {key: drop_duplicates(value, key) for key, value in found.items()}
+        found[None] = {run: checked_points(points, run)}
+    for label, source in _sources(examples, word) if examples is not None else []:
+        content = _read_source(root, tomograms, source, run, word)
+        for key, each in content.items() if label is None else [(label, _only(content, source))]:
+            _add(found.setdefault(key, {}), each, run)
+    for key, each in found.items():
+        if not each:
+            what, where = f" of '{key}'" if key else "", f" in run {run}" if run else ""
+            raise InputError(f"{word}={examples}: expected at least one pick{what}{where}, found none; check the name")
+    if name is not None:
+        found = {name: _only(found, f"name={name}, {word}={examples}")}
+    named: dict[str, ExamplePoints] = {}
+    for key, each in found.items():
+        if key is None:
+            raise InputError(
+                f"name: expected a name for what is looked for, found none in {'points' if points else word}; give "
+                f"name=<object name>, or for several a table with a column object"
+            )
+        named[key] = {at: drop_duplicates(value, at) for at, value in each.items()}
+    return named
 
 
 def drop_duplicates(points_xyz: NDArray[np.float64], run: str) -> NDArray[np.float64]:
@@ -75,17 +93,54 @@ def drop_duplicates(points_xyz: NDArray[np.float64], run: str) -> NDArray[np.flo
     return np.stack(kept)
 
 
-def _is_csv(examples: str) -> bool:
-    return examples.endswith(".csv") or Path(examples).is_file()
+def _sources(given: Any, word: str) -> list[tuple[str | None, str]]:
+    """Return each source, and the object that the command line says it shows."""
+    sources: list[tuple[Any, Any]] = []
+    if isinstance(given, dict):
+        sources = [(str(label), source) for label, source in given.items()]
+    else:
+        sources = [(None, source) for source in (given if isinstance(given, list) else [given])]
+    if not sources or not all(isinstance(source, str) for _, source in sources):
+        raise InputError(
+            f"{word}: expected a file, copick picks as object:user/session, a list of these, or {{object: file, ...}}, "
+            f"found {given}"
+        )
+    return sources
 
 
-def _from_copick(root: Any, reference: str, run: str | None, word: str) -> ExamplePoints:
-    object_name, _, owner = reference.partition(":")
+def _read_source(
+    root: Any, tomograms: Mapping[str, Any], source: str, run: str | None, word: str
+) -> dict[str | None, ExamplePoints]:
+    """Read the points of one source per object and run, perhaps of other runs than ``run`` too."""
+    if source.endswith(".star"):
+        return {None: {key: picks.points_xyz for key, picks in read_star(source, tomograms, run).items()}}
+    if source.endswith(".csv") or Path(source).is_file():
+        table = read_objects_csv(source, default_run=run)
+        return {name: {key: picks.points_xyz for key, picks in each.items()} for name, each in table.items()}
+    object_name, _, owner = source.partition(":")
     user_id, _, session_id = owner.partition("/")
     if not (object_name and user_id and session_id):
         raise InputError(
-            f"{word}='{reference}': expected a CSV file or copick picks as object:user/session "
+            f"{word}='{source}': expected a CSV or star file, or copick picks as object:user/session "
             "(e.g. ribosome:curator/0), found neither"
         )
     runs = [item.name for item in root.runs] if run is None else [run]
-    return {key: read_picks(root, key, object_name, user_id, session_id).points_xyz for key in runs}
+    return {object_name: {key: read_picks(root, key, object_name, user_id, session_id).points_xyz for key in runs}}
+
+
+def _only(found: ObjectPoints, where: str) -> ExamplePoints:
+    """Return the points of the one object there is."""
+    if len(found) > 1:
+        kinds = ", ".join(key or "points of no named object" for key in found)
+        raise InputError(
+            f"{where}: expected points of one object, found {kinds}; keep those of one, or give no name and search for "
+            "each"
+        )
+    return next(iter(found.values()))
+
+
+def _add(to: ExamplePoints, points: ExamplePoints, run: str | None) -> None:
+    """Put points of an object with those it has, if they lie in ``run``."""
+    for key, value in points.items():
+        if len(value) and run in (None, key):
+            to[key] = np.concatenate([to[key], value]) if key in to else value

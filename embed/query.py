@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from embed.conflicts import resolve_conflicts
 from embed.cutoff import choose_cutoff
 from embed.examples import ExamplePoints, collect_examples
 from embed.index import Found, Index
-from embed.search import merge_examples
+from embed.search import Examples, merge_examples
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
@@ -36,10 +37,10 @@ class QueryConfig:
     encoder: str | None
     points: list[Any] | None
     run: str | None
-    examples: str | None
-    negatives: str | None
+    examples: Any  # a source, a list of them, or one by object, see `embed.examples`
+    negatives: Any
     name: str | None
-    radius: float | None
+    radius: Any  # Å, or Å by object
     threshold: float | None
     precision: float | None
     max_picks: int
@@ -62,66 +63,109 @@ class QueryConfig:
             raise InputError(f"precision={self.precision}: expected a share of true picks between 0 and 1")
         if self.rival_weight < 0:
             raise InputError(f"rival_weight={self.rival_weight}: expected 0 or more")
-        if self.radius is not None and not 0 < self.radius < float("inf"):
-            raise InputError(f"radius={self.radius}: expected the particle radius in Å, more than 0")
+        radii = list(self.radius.values()) if isinstance(self.radius, dict) else [self.radius]
+        if self.radius is not None and not all(isinstance(r, int | float) and 0 < r < float("inf") for r in radii):
+            raise InputError(
+                f"radius={self.radius}: expected the particle radius in Å, more than 0, or {{object: radius, ...}}"
+            )
 
 
 def run(config: QueryConfig) -> None:
-    """Search, localise, and write copick picks, a CSV and what was done."""
+    """Search, localise, and write for each object copick picks, a CSV and what was done."""
     started = time.perf_counter()
-    if config.name is None:
-        raise InputError("name: expected a name for what is looked for, found none; give name=<object name>")
-    check_name(config.name, "name")
     index = Index.open(config.index)
     if config.encoder is not None:
         from tomoseek.weights import fingerprint, load_encoder  # slow to import, and seldom needed here
 
         index.check_encoder(fingerprint(load_encoder(config.encoder, "cpu")), config.encoder)
     root = open_project(config.data.project)
-    radius = _radius(root, config.name, config.radius)
-    points = collect_examples(root, points=config.points, examples=config.examples, run=config.run)
-    unwanted: ExamplePoints = {}
-    if config.negatives is not None:
-        unwanted = collect_examples(root, points=None, examples=config.negatives, run=None, word="negatives")
-    runs = runs_to_search(root, index, config.data.runs)
-    examples = merge_examples(index.read_examples(value, key) for key, value in points.items())
-    negatives = merge_examples(index.read_examples(value, key) for key, value in unwanted.items()) if unwanted else None
-    found = index.search(
-        examples, radius_angstrom=radius, runs=runs, threshold=config.threshold, precision=config.precision,
-        max_picks=config.max_picks, rival_weight=config.rival_weight, negatives=negatives,
-        particle_margin=config.particle_margin, num_candidates=config.num_candidates,
-    )  # fmt: skip
-    root = ensure_object(config.data.project, Complex(name=config.name, radius_angstrom=radius))
-    for key, picks in found.picks.items():
-        write_picks(root, key, config.name, picks, config.picks.user_id, config.picks.session_id)
-    out_dir = Path(config.out_dir)
-    write_csv(out_dir / f"{config.name}.csv", [(key, config.name, picks) for key, picks in found.picks.items()])
-    seconds = time.perf_counter() - started
-    atomic_write_json(out_dir / f"{config.name}.json", _record(config, index, radius, points, unwanted, found, seconds))
-    total = sum(len(picks) for picks in found.picks.values())
-    num_examples = sum(len(value) for value in points.values())
-    cutoff = found.cutoff
-    if config.precision is not None and config.threshold is None and cutoff.precision < config.precision:
-        print(
-            f"warning: no threshold promises precision {config.precision:g}; the best promises {cutoff.precision:.2f}. "
-            "Give more examples, or look at the picks"
-        )
-    print(
-        f"{config.name}: {total} picks in {len(found.picks)} runs from {num_examples} examples, score >= "
-        f"{cutoff.threshold:.3f}; expected precision {cutoff.precision:.2f}, recall {cutoff.recall:.2f}, "
-        f"{(1 - cutoff.precision) * total / max(len(found.picks), 1):.1f} false picks per run; copick user "
-        f"{config.picks.user_id}, session {config.picks.session_id}, and {out_dir / config.name}.csv; {seconds:.1f} s"
+    points = collect_examples(
+        root, index.entries, points=config.points, examples=config.examples, run=config.run, name=config.name
     )
+    for name in points:
+        check_name(name, "name")
+    radii = radii_of(root, list(points), config.radius)
+    unwanted = collect_negatives(root, index, list(points), config.negatives)
+    runs = runs_to_search(root, index, config.data.runs)
+    examples = {name: _read(index, value) for name, value in points.items()}
+    negatives = {name: _read(index, value) for name, value in unwanted.items()}
+    found = {
+        name: index.search(
+            value, radius_angstrom=radii[name], runs=runs, threshold=config.threshold, precision=config.precision,
+            max_picks=config.max_picks, rival_weight=config.rival_weight, negatives=negatives.get(name),
+            particle_margin=config.particle_margin, num_candidates=config.num_candidates,
+        )
+        for name, value in examples.items()
+    }  # fmt: skip
+    found, given_up = resolve_conflicts(index, found, examples, radii)
+    for name, radius in radii.items():
+        root = ensure_object(config.data.project, Complex(name=name, radius_angstrom=radius))
+    out_dir = Path(config.out_dir)
+    for name, each in found.items():
+        for key, picks in each.picks.items():
+            write_picks(root, key, name, picks, config.picks.user_id, config.picks.session_id)
+        write_csv(out_dir / f"{name}.csv", [(key, name, picks) for key, picks in each.picks.items()])
+        record = {
+            "name": name,
+            "radius_angstrom": radii[name],
+            "examples_xyz": {key: value.tolist() for key, value in points[name].items()},
+            "negatives_xyz": {key: value.tolist() for key, value in unwanted.get(name, {}).items()},
+            **_record(config, index, each),
+            "num_picks": {key: len(picks) for key, picks in each.picks.items()},
+            "num_given_up": dict(given_up[name]),
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+        atomic_write_json(out_dir / f"{name}.json", record)
+        num_examples = sum(len(value) for value in points[name].values())
+        _report(config, name, each, num_examples, given_up[name].total(), time.perf_counter() - started)
 
 
-def _radius(root: Any, name: str, radius: float | None) -> float:
-    """Take the radius given, else that of the project's object of this name."""
-    if radius is not None:
-        return radius
-    for known in root.pickable_objects:
-        if known.name == name and known.radius:
-            return float(known.radius)
-    raise InputError(f"radius: expected the radius of '{name}' in Å, which the project does not know; give radius=...")
+def collect_negatives(root: Any, index: Index, names: list[str], negatives: Any) -> dict[str, ExamplePoints]:
+    """Return for each object the points that are not it: all of them for a single one, else those under its name."""
+    if negatives is None:
+        return {}
+    name = names[0] if len(names) == 1 else None
+    found = collect_examples(
+        root, index.entries, points=None, examples=negatives, run=None, name=name, word="negatives"
+    )  # fmt: skip
+    strays = sorted(set(found) - set(names))
+    if strays:
+        raise InputError(
+            f"negatives={negatives}: expected points under the name of what they are not ({', '.join(names)}), found "
+            f"{strays[0]}; rename or drop them"
+        )
+    return found
+
+
+def radii_of(root: Any, names: list[str], radius: Any) -> dict[str, float]:
+    """Take the radius given in Å, one for all or by object, else that of the project's object of this name.
+
+    Raises
+    ------
+    InputError
+        If neither knows a radius, both do and differ, or one is given of what is not looked for.
+    """
+    given = radius if isinstance(radius, dict) else dict.fromkeys(names, radius) if radius is not None else {}
+    strays = sorted(set(given) - set(names))
+    if strays:
+        raise InputError(f"radius: expected radii of {', '.join(names)}, found one of '{strays[0]}'; correct its name")
+    known = {item.name: float(item.radius) for item in root.pickable_objects if item.radius}
+    radii = {name: float(given.get(name, known.get(name, 0.0))) for name in names}
+    for name, value in radii.items():
+        if not value:
+            raise InputError(
+                f"radius: expected the radius of '{name}' in Å, which the project does not know; give radius=..."
+            )
+        if abs(value - known.get(name, value)) > 1e-6:
+            raise InputError(
+                f"radius: expected the project's radius of '{name}', {known[name]:g} Å, found {value:g} Å; leave it out"
+                ", or take another name"
+            )
+    return radii
+
+
+def _read(index: Index, points: ExamplePoints) -> Examples:
+    return merge_examples(index.read_examples(value, key) for key, value in points.items())
 
 
 def runs_to_search(root: Any, index: Index, chosen: list[str] | None) -> list[str]:
@@ -141,21 +185,9 @@ def runs_to_search(root: Any, index: Index, chosen: list[str] | None) -> list[st
     return chosen
 
 
-def _record(
-    config: QueryConfig,
-    index: Index,
-    radius: float,
-    points: ExamplePoints,
-    unwanted: ExamplePoints,
-    found: Found,
-    seconds: float,
-) -> dict[str, Any]:
-    """Describe a query well enough to repeat it."""
+def _record(config: QueryConfig, index: Index, found: Found) -> dict[str, Any]:
+    """Describe the search for one object well enough to repeat it, and what is expected of its picks."""
     return {
-        "name": config.name,
-        "radius_angstrom": radius,
-        "examples_xyz": {key: value.tolist() for key, value in points.items()},
-        "negatives_xyz": {key: value.tolist() for key, value in unwanted.items()},
         "threshold": found.cutoff.threshold,
         "threshold_is_given": config.threshold is not None,
         "expected_precision": found.cutoff.precision,
@@ -165,9 +197,25 @@ def _record(
         "particle_floor": None if config.particle_margin is None else found.particle_floor,
         "rival_weight": config.rival_weight,
         "num_rivals": len(found.prototype.rivals),
-        "num_picks": {key: len(picks) for key, picks in found.picks.items()},
         "index": str(index.folder),
         "fingerprint": index.header.fingerprint,
         "picks": {"user_id": config.picks.user_id, "session_id": config.picks.session_id},
-        "seconds": round(seconds, 3),
     }
+
+
+def _report(config: QueryConfig, name: str, found: Found, num_examples: int, num_given_up: int, seconds: float) -> None:
+    """Say in one line what was found of one object."""
+    cutoff, total = found.cutoff, sum(len(picks) for picks in found.picks.values())
+    if config.precision is not None and config.threshold is None and cutoff.precision < config.precision:
+        print(
+            f"warning: no threshold promises precision {config.precision:g}; the best promises {cutoff.precision:.2f}. "
+            "Give more examples, or look at the picks"
+        )
+    print(
+        f"{name}: {total} picks in {len(found.picks)} runs from {num_examples} examples, score >= "
+        f"{cutoff.threshold:.3f}; expected precision {cutoff.precision:.2f}, recall {cutoff.recall:.2f}, "
+        f"{(1 - cutoff.precision) * total / max(len(found.picks), 1):.1f} false picks per run; "
+        f"{f'{num_given_up} places given up to other objects; ' if num_given_up else ''}copick user "
+        f"{config.picks.user_id}, session {config.picks.session_id}, and {Path(config.out_dir) / name}.csv; "
+        f"{seconds:.1f} s"
+    )

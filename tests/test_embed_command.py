@@ -4,20 +4,21 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TypeVar
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from embed import build, evaluate, query
+from embed import Index, build, evaluate, query
 from embed.__main__ import main
-from embed.examples import collect_examples
+from embed.examples import ExamplePoints, collect_examples
 from tomoseek.complexes import Complex
 from tomoseek.config import compose_settings
 from tomoseek.errors import InputError
 from tomoseek.geometry import indices_to_points
-from tomoseek.picks import Picks, read_picks, read_points_csv, write_picks
+from tomoseek.picks import Picks, read_picks, read_points_csv, write_csv, write_picks, write_star
 from tomoseek.tomograms import add_tomogram, create_project, open_project
 
 Schema = TypeVar("Schema")
@@ -120,6 +121,83 @@ def test_copick_reference_works_as_examples_and_evaluate_scores_the_other_run(
     assert record["average_precision"] > 0.5
 
 
+@pytest.fixture(scope="module")
+def two_objects(project: Path) -> Path:
+    """A table that gives identical shells two names, so that both searches find every place."""
+    table = project.parent / "two_objects.csv"
+    points = indices_to_points(CENTRES["a"], SPACING)
+    write_csv(table, [("a", "one", Picks(points[:3])), ("a", "two", Picks(points[3:]))])
+    return table
+
+
+def test_several_objects_are_searched_at_once_and_each_place_goes_to_one(
+    project: Path, index: Path, two_objects: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"data.project={project}", f"index={index}", f"out_dir={tmp_path}", "threshold=0.6"]
+    alone: dict[str, dict[str, Picks]] = {}
+    for name, rows in (("one", slice(3)), ("two", slice(3, None))):
+        points = str(indices_to_points(CENTRES["a"][rows], SPACING).tolist()).replace(" ", "")
+        single = [*words, f"points={points}", "run=a", f"name={name}", "radius=80"]
+        query.run(compose_settings("embed_query", query.QueryConfig, single))
+        alone[name] = read_points_csv(tmp_path / f"{name}.csv")
+        assert json.loads((tmp_path / f"{name}.json").read_text())["num_given_up"] == {}
+    capsys.readouterr()
+    query.run(compose_settings("embed_query", query.QueryConfig, [*words, f"examples={two_objects}", "radius=80"]))
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in said] == ["one", "two"]
+    root, num_given_up = open_project(project), 0
+    vectors = Index.open(index)
+    means = {
+        name: vectors.read_examples(indices_to_points(CENTRES["a"][rows], SPACING), "a").vectors.mean(0)
+        for name, rows in (("one", slice(3)), ("two", slice(3, None)))
+    }
+    for run in RUNS:
+        both = {name: read_picks(root, run, name, "tomoseek", "fewshot").points_xyz for name in alone}
+        between = np.linalg.norm(both["one"][:, None] - both["two"], axis=-1)
+        assert between.size == 0 or between.min() >= 80
+        for name, other in (("one", "two"), ("two", "one")):
+            before = alone[name][run].points_xyz
+            gone = before[(np.linalg.norm(before[:, None] - both[name], axis=-1) > 1).all(1)]
+            num_given_up += len(gone)
+            for point in gone:  # there the other object was found, more like its own examples
+                near = both[other][np.linalg.norm(both[other] - point, axis=1) < 80]
+                unlike = np.linalg.norm(vectors.read_examples(near, run).vectors - means[other], axis=1)
+                lost = np.linalg.norm(vectors.read_examples([point], run).vectors[0] - means[name])
+                assert unlike.min() < lost
+    records = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in alone}
+    assert num_given_up >= 4
+    assert num_given_up == sum(sum(record["num_given_up"].values()) for record in records.values())
+    assert all(set(record["num_given_up"]) <= {"one", "two"} - {name} for name, record in records.items())
+    assert records["one"]["examples_xyz"]["a"] == indices_to_points(CENTRES["a"][:3], SPACING).tolist()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("examples={table} name=x radius=80", "of one object, found left, right; keep those of one, or give no name"),
+        ("examples={{mine:{table}}} radius=80", "of one object, found left, right"),
+        ("examples={table}", "radius of 'left' .* does not know"),
+        ("examples={table} radius={{left:80}}", "radius of 'right' .* does not know"),
+        ("examples={table} radius={{left:80,three:60}}", "radii of left, right, found one of 'three'"),
+        ("examples={table} radius={{left:80,right:-1}}", "more than 0"),
+        ("examples=[{table},shell:simulator/0] radius=60", "project's radius of 'shell', 80 Å, found 60 Å"),
+        ("examples={table} radius=80 run=b", "at least one pick of 'left' in run b, found none"),
+        ("examples={table} radius=80 negatives=shell:simulator/0", "what they are not .left, right., found shell"),
+        ("examples=[] radius=80", "a list of these"),
+    ],
+)
+def test_a_bad_query_for_several_objects_says_what_to_do(
+    project: Path, index: Path, two_objects: Path, tmp_path: Path, words: str, message: str
+) -> None:
+    table = tmp_path / "new.csv"
+    table.write_text(two_objects.read_text().replace("one", "left").replace("two", "right"))
+    given = [f"data.project={project}", f"index={index}", *words.format(table=table).split()]
+    before = (project / "copick.json").read_text()
+    with pytest.raises(InputError, match=message):
+        query.run(compose_settings("embed_query", query.QueryConfig, given))
+    assert (project / "copick.json").read_text() == before
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -157,26 +235,50 @@ def test_bad_query_on_the_command_line_is_one_line_and_exit_2(
     assert capsys.readouterr().err.startswith("error: run 'nowhere'")
 
 
-def test_examples_come_from_points_csv_or_copick_and_duplicates_count_once(
-    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_examples_come_from_points_tables_or_copick_and_duplicates_count_once(
+    project: Path, index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = open_project(project)
+    root, entries = open_project(project), Index.open(index).entries
+
+    def collect(examples: object, points: object = None, run: str | None = None) -> ExamplePoints:
+        settings = {"points": points, "examples": examples, "run": run, "name": "x"}
+        return collect_examples(root, entries, **settings)["x"]  # type: ignore[arg-type]
+
     expected = indices_to_points(CENTRES["a"], SPACING)
     table = tmp_path / "clicks.csv"
     table.write_text("run,x,y,z\n" + "".join(f"a,{x},{y},{z}\n" for x, y, z in [*expected, expected[0]]))
-    given = collect_examples(root, points=expected.tolist(), examples=None, run="a")
-    read = collect_examples(root, points=None, examples=str(table), run=None)
+    star = tmp_path / "particles.star"
+    volumes = [SimpleNamespace(run=run, shape=SHAPE, voxel_spacing=SPACING) for run in RUNS]
+    write_star(star, [("a", "shell", Picks(expected))], volumes)
+    given = collect(None, points=expected.tolist(), run="a")
+    read = collect(str(table))
     assert "1 duplicate" in capsys.readouterr().out
-    mixed = tmp_path / "mixed.csv"
-    mixed.write_text("run,object,x,y,z\na,one,1,2,3\na,two,4,5,6\n")
-    with pytest.raises(InputError, match="one, two: keep the rows of one"):
-        collect_examples(root, points=None, examples=str(mixed), run=None)
-    picked = collect_examples(root, points=None, examples="shell:simulator/0", run="a")
-    for found in (given, read, picked):
+    halves = [tmp_path / "first.csv", tmp_path / "last.csv"]
+    for path, part in zip(halves, (expected[:2], expected[2:]), strict=True):
+        write_csv(path, [("a", "shell", Picks(part))])
+    picked = collect("shell:simulator/0", run="a")
+    for found in (given, read, picked, collect(str(star)), collect([str(path) for path in halves])):
         assert list(found) == ["a"]
-        np.testing.assert_allclose(found["a"], expected)
-    both = collect_examples(root, points=None, examples="shell:simulator/0", run=None)
-    assert sorted(both) == ["a", "b"]
+        np.testing.assert_allclose(found["a"], expected, atol=1e-3)
+    assert sorted(collect("shell:simulator/0")) == ["a", "b"]
     for points, examples in ((None, None), ([], None), (None, "shell:nobody/0"), ([[1, 2, 3]], "x:y/0")):
         with pytest.raises(InputError, match="expected"):
-            collect_examples(root, points=points, examples=examples, run="a")
+            collect(examples, points=points, run="a")
+
+
+def test_objects_are_called_what_their_source_or_the_command_line_says(
+    project: Path, two_objects: Path, tmp_path: Path
+) -> None:
+    nameless = tmp_path / "clicks.csv"
+    nameless.write_text("run,x,y,z\nb,100,200,300\n")
+
+    def names(examples: object) -> list[str]:
+        return list(
+            collect_examples(open_project(project), {}, points=None, examples=examples, run=None, name=None)
+        )  # fmt: skip
+
+    assert names("shell:simulator/0") == ["shell"]
+    assert names([str(two_objects), "shell:simulator/0"]) == ["one", "two", "shell"]
+    assert names({"mine": str(nameless), "yours": "shell:simulator/0"}) == ["mine", "yours"]
+    with pytest.raises(InputError, match=r"name: expected a name .* give name="):
+        names(str(nameless))

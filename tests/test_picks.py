@@ -14,6 +14,7 @@ from tomoseek.picks import (
     Picks,
     check_inside,
     list_picks,
+    read_objects_csv,
     read_picks,
     read_points_csv,
     write_csv,
@@ -147,6 +148,21 @@ def test_csv_comes_back_by_run_and_class(tmp_path: Path):
     assert np.allclose(back["TS_2"].points_xyz, rows[1][2].points_xyz, atol=1e-3)
     assert np.allclose(back["TS_2"].scores, rows[1][2].scores, rtol=1e-5)
     assert len(read_points_csv(path)["TS_1"]) == 14
+
+
+def test_every_class_of_a_csv_comes_back_apart(tmp_path: Path):
+    path = tmp_path / "picks.csv"
+    rows = [("TS_1", "ribosome", some_picks(0)), ("TS_2", "actin", some_picks(1)), ("TS_2", "ribosome", some_picks(2))]
+    write_csv(path, rows)
+    back = read_objects_csv(path)
+    assert {name: list(runs) for name, runs in back.items()} == {"ribosome": ["TS_1", "TS_2"], "actin": ["TS_2"]}
+    for run, name, picks in rows:
+        assert np.allclose(back[name][run].points_xyz, picks.points_xyz, atol=1e-3)
+    path.write_text("x,y,z\n1,2,3\n")
+    assert read_objects_csv(path, default_run="TS_7")[None]["TS_7"].points_xyz.tolist() == [[1, 2, 3]]
+    path.write_text("run,object,x,y,z\nTS_1,actin,1,2,3\nTS_1,,4,5,6\n")
+    with pytest.raises(InputError, match=r"expected an object for each point in .*found none for point 2: add it"):
+        read_objects_csv(path)
 
 
 def test_challenge_submissions_and_files_of_one_run_are_read(tmp_path: Path):

@@ -3,13 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_text
+
+if TYPE_CHECKING:  # slow to import, and seldom needed
+    import pandas as pd
 
 RUN_COLUMNS = ("run", "experiment", "run_name", "rlnTomoName")
 OBJECT_COLUMNS = ("object", "particle_type", "object_name")
@@ -51,7 +54,7 @@ class Picks:
 
 
 def read_points_csv(
-    path: str | Path, object_name: str | None = None, default_run: str | None = None, one_object: bool = False
+    path: str | Path, object_name: str | None = None, default_run: str | None = None
 ) -> dict[str, Picks]:
     """Read points from a CSV with columns ``run`` (or ``experiment``), ``x``, ``y``, ``z`` in Å and perhaps
     ``score``.
@@ -64,8 +67,6 @@ def read_points_csv(
         Keep only this class, when the file has a column ``object`` or ``particle_type``.
     default_run
         The run of all points when the file has no run column.
-    one_object
-        Without ``object_name``, refuse a file that holds several classes.
 
     Returns
     -------
@@ -76,10 +77,44 @@ def read_points_csv(
     FileNotFoundError
         When there is no such file.
     InputError
-        When a column is missing, there are several classes where one was expected, a coordinate is not a number,
-        or no row is left.
+        When a column is missing, a coordinate is not a number, or no row is left.
     """
-    path = Path(path)
+    table = _read_table(Path(path), default_run)
+    if object_name is not None and "object" in table:
+        present = sorted(table["object"].astype(str).unique())
+        table = table[table["object"].astype(str) == object_name]
+        if table.empty:
+            raise InputError(
+                f"expected points of '{object_name}' in {path}, found {', '.join(present)}: check the name"
+            )
+    return _picks_by_run(table, path)
+
+
+def read_objects_csv(path: str | Path, default_run: str | None = None) -> dict[str | None, dict[str, Picks]]:
+    """Read the points of every class in a CSV, as `read_points_csv` does those of one.
+
+    Returns
+    -------
+    Picks by class and run. A file without a column ``object`` or ``particle_type`` holds one class, None.
+
+    Raises
+    ------
+    FileNotFoundError, InputError
+        As `read_points_csv`; also when a row leaves its class open.
+    """
+    table = _read_table(Path(path), default_run)
+    if "object" not in table or table.empty:
+        return {None: _picks_by_run(table, path)}
+    nameless = np.flatnonzero(table["object"].isna())
+    if len(nameless):
+        raise InputError(f"expected an object for each point in {path}, found none for point {nameless[0] + 1}: add it")
+    return {str(name): _picks_by_run(rows, path) for name, rows in table.groupby("object", sort=False)}
+
+
+def _read_table(path: Path, default_run: str | None) -> "pd.DataFrame":
+    """Read a CSV of points as columns run, x, y, z and perhaps object and score, whatever the file calls them."""
+    import pandas as pd
+
     if not path.is_file():
         raise FileNotFoundError(f"expected a CSV of points at {path}, found no such file: check the path")
     try:
@@ -97,27 +132,28 @@ def read_points_csv(
             f"expected columns run, x, y, z (Å) in {path}, found {', '.join(columns)}: add {', '.join(missing)}"
         )
     object_column = next((name for name in OBJECT_COLUMNS if name in columns), None)
-    if object_name is not None and object_column is not None:
-        present = sorted(table[object_column].astype(str).unique())
-        table = table[table[object_column].astype(str) == object_name]
-        if table.empty:
-            raise InputError(
-                f"expected points of '{object_name}' in {path}, found {', '.join(present)}: check the name"
-            )
-    elif one_object and object_column is not None and table[object_column].nunique() > 1:
-        kinds = ", ".join(sorted(table[object_column].astype(str).unique()))
-        raise InputError(f"expected points of one object in {path}, found {kinds}: keep the rows of one of them")
+    read = table[["x", "y", "z", *(["score"] if "score" in columns else [])]].copy()
+    read["run"] = table[run_column].astype(str) if run_column else default_run
+    if object_column:
+        read["object"] = table[object_column]
+    return read
+
+
+def _picks_by_run(table: "pd.DataFrame", path: str | Path) -> dict[str, Picks]:
+    """Split the rows of one class by run, refusing what is no number."""
+    import pandas as pd
+
     if table.empty:
         raise InputError(f"expected at least one point in {path}, found none: add rows")
-    wanted = ["x", "y", "z", *(["score"] if "score" in columns else [])]
+    wanted = [column for column in ("x", "y", "z", "score") if column in table]
     numbers = table[wanted].apply(pd.to_numeric, errors="coerce")
     if numbers.isna().any(axis=None):
         row = int(np.flatnonzero(numbers.isna().any(axis=1))[0])
         found = ", ".join(str(value) for value in table.iloc[row][wanted])
         raise InputError(f"expected numbers in {path}, found '{found}' in point {row + 1}: repair the row")
-    runs = table[run_column].astype(str).to_numpy() if run_column else np.full(len(table), default_run)
+    runs = table["run"].to_numpy()
     points = numbers[["x", "y", "z"]].to_numpy(dtype=np.float64)  # (n, 3) x y z
-    scores = numbers["score"].to_numpy(dtype=np.float64) if "score" in columns else np.ones(len(table))
+    scores = numbers["score"].to_numpy(dtype=np.float64) if "score" in table else np.ones(len(table))
     return {str(run): Picks(points[runs == run], scores[runs == run]) for run in dict.fromkeys(runs)}
 
 

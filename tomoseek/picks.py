@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tomoseek.errors import InputError
 from tomoseek.geometry import indices_to_points, points_to_indices
-from tomoseek.pick_tables import PickRow, Picks, read_points_csv, write_csv
+from tomoseek.pick_tables import PickRow, Picks, read_objects_csv, read_points_csv, write_csv
 from tomoseek.project import check_name, local_path
 from tomoseek.relion_star import read_star, write_star
 from tomoseek.files import atomic_write_text
@@ -21,6 +21,7 @@ __all__ = [
     "Picks",
     "check_inside",
     "list_picks",
+    "read_objects_csv",
     "read_picks",
     "read_points_csv",
     "read_star",
