@@ -31,10 +31,11 @@ from embed.evaluate import evaluate_query
 from finetune.candidates import load_candidates
 from tomoseek.complexes import Complex
 from tomoseek.demo_plan import bracket
+from tomoseek.files import atomic_write_json
 from tomoseek.picks import Picks, write_picks
 from tomoseek.simulate.command import write_volumes
 from tomoseek.tomograms import create_project
-from tomoseek.training import atomic_write_json, pick_device
+from tomoseek.training import pick_device
 
 ENCODER = "shipped"
 SUPPORT = 0

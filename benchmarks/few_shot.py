@@ -69,7 +69,7 @@ def trial(index: Index, bed: Bed, key: str, support: int, shots: int, seed: int)
     plain, found = search(list(others), 0.0), search(list(others))
     at_home = search([runs[support]]).picks[runs[support]].points_xyz
     wrong = at_home[cKDTree(points).query(at_home)[0] > bed.radii[key]][:NUM_NEGATIVES]
-    corrected = search(list(others), negatives=index.read_examples(wrong, runs[support]) if len(wrong) else None)
+    corrected = search(list(others), negatives=index.read_examples(wrong, runs[support], 0) if len(wrong) else None)
     whole = evaluate_query(others, found.picks, bed.radii[key])
     record = {
         "plain": evaluate_query(others, plain.picks, bed.radii[key])["average_precision"],

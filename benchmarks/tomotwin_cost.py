@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from benchmarks.floor import count_work, describe, step_seconds
 from embed.build import BuildConfig
-from embed.dense import STRIDE, embed_blocks, grid_shape
+from embed.header import STRIDE, embed_blocks, grid_shape
 from tomoseek.config import Polarity, compose_settings
 from tomoseek.encoder import Encoder
 from tomoseek.tomograms import Tomogram

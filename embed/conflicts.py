@@ -51,7 +51,7 @@ def resolve_conflicts(
         pairs = rival_pairs(points, owner, sizes[owner])
         if not len(pairs):
             continue
-        unlike = np.linalg.norm(index.read_examples(points, run).vectors - means[owner], axis=1)
+        unlike = np.linalg.norm(index.read_examples(points, run, reach_angstrom=0).vectors - means[owner], axis=1)
         winner = winners(pairs, unlike)
         for number, name in enumerate(names):
             won_by, mine = winner[owner == number], found[name].picks[run]

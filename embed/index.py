@@ -198,7 +198,7 @@ class Index:
         max_picks: int = 1000,
     ) -> dict[str, Picks]:
         """Find particles like the ones at ``points_xyz`` (Å) of one run; see `search`."""
-        examples = self.read_examples(points_xyz, run)
+        examples = self.read_examples(points_xyz, run, min(REACH_ANGSTROM, radius_angstrom))
         found = self.search(
             examples, radius_angstrom=radius_angstrom, runs=runs, threshold=threshold, precision=precision,
             max_picks=max_picks,

@@ -41,6 +41,7 @@ class QueryConfig:
     negatives: Any
     name: str | None
     radius: Any  # Å, or Å by object
+    recentre: float
     threshold: float | None
     precision: float | None
     max_picks: int
@@ -61,6 +62,8 @@ class QueryConfig:
             )
         if self.precision is not None and not 0 < self.precision < 1:
             raise InputError(f"precision={self.precision}: expected a share of true picks between 0 and 1")
+        if not 0 <= self.recentre < float("inf"):
+            raise InputError(f"recentre={self.recentre}: expected how far examples may be moved, in Å, 0 or more")
         if self.rival_weight < 0:
             raise InputError(f"rival_weight={self.rival_weight}: expected 0 or more")
         radii = list(self.radius.values()) if isinstance(self.radius, dict) else [self.radius]
@@ -87,8 +90,8 @@ def run(config: QueryConfig) -> None:
     radii = radii_of(root, list(points), config.radius)
     unwanted = collect_negatives(root, index, list(points), config.negatives)
     runs = runs_to_search(root, index, config.data.runs)
-    examples = {name: _read(index, value) for name, value in points.items()}
-    negatives = {name: _read(index, value) for name, value in unwanted.items()}
+    examples = {name: _read(index, value, min(config.recentre, radii[name])) for name, value in points.items()}
+    negatives = {name: _read(index, value, 0.0) for name, value in unwanted.items()}
     found = {
         name: index.search(
             value, radius_angstrom=radii[name], runs=runs, threshold=config.threshold, precision=config.precision,
@@ -164,8 +167,8 @@ def radii_of(root: Any, names: list[str], radius: Any) -> dict[str, float]:
     return radii
 
 
-def _read(index: Index, points: ExamplePoints) -> Examples:
-    return merge_examples(index.read_examples(value, key) for key, value in points.items())
+def _read(index: Index, points: ExamplePoints, reach_angstrom: float) -> Examples:
+    return merge_examples(index.read_examples(value, key, reach_angstrom) for key, value in points.items())
 
 
 def runs_to_search(root: Any, index: Index, chosen: list[str] | None) -> list[str]:
@@ -195,6 +198,7 @@ def _record(config: QueryConfig, index: Index, found: Found) -> dict[str, Any]:
         "choices": [asdict(choose_cutoff(*found.ranked, precision)) for precision in PROMISES],
         "leave_one_out_scores": found.leave_one_out.tolist(),
         "particle_floor": None if config.particle_margin is None else found.particle_floor,
+        "recentre_angstrom": config.recentre,
         "rival_weight": config.rival_weight,
         "num_rivals": len(found.prototype.rivals),
         "index": str(index.folder),

@@ -161,8 +161,8 @@ def test_several_objects_are_searched_at_once_and_each_place_goes_to_one(
             num_given_up += len(gone)
             for point in gone:  # there the other object was found, more like its own examples
                 near = both[other][np.linalg.norm(both[other] - point, axis=1) < 80]
-                unlike = np.linalg.norm(vectors.read_examples(near, run).vectors - means[other], axis=1)
-                lost = np.linalg.norm(vectors.read_examples([point], run).vectors[0] - means[name])
+                unlike = np.linalg.norm(vectors.read_examples(near, run, 0).vectors - means[other], axis=1)
+                lost = np.linalg.norm(vectors.read_examples([point], run, 0).vectors[0] - means[name])
                 assert unlike.min() < lost
     records = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in alone}
     assert num_given_up >= 4

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from embed.checked import BLOCK_BYTES, CheckedRows, checksums_of, rows_per_block
-from embed.dense import STRIDE
-from embed.header import FORMAT, IndexHeader
+from embed.header import FORMAT, STRIDE, IndexHeader
 from embed.index import Index
 from embed.prototype import fit, leave_one_out
+from embed.recentre import recentre
 from embed.search import Examples, similarity_map
 from embed.shard import FILES, Shard, Storage, gather
 from embed.surroundings import Surroundings, Vectors
@@ -271,3 +271,18 @@ def test_bad_example_points_are_refused_and_one_example_is_enough(tmp_path: Path
     with pytest.raises(InputError, match="'b' is not in index"):
         index.query([[1.0, 1.0, 1.0]], run="b", radius_angstrom=50.0)
     assert len(index.query([[100.0, 100.0, 100.0]], run="a", radius_angstrom=50.0)["a"]) >= 1
+
+
+def test_clicks_move_onto_their_particle_and_stay_where_none_is_likely() -> None:
+    logits = np.full(GRID, -8.0, np.float32)
+    logits[3, 4, 5], logits[3, 4, 8] = 6.0, 9.0
+    field = unit_field()
+    shard = shard_of(field, Storage.float16, logits=logits)
+    clicks = np.array([[3.0, 4.0, 5.0], [3.4, 4.4, 4.6], [3.0, 4.0, 6.6], [0.0, 0.0, 0.0]])
+    moved = recentre(clicks, shard, 1.25)
+    np.testing.assert_allclose(moved[:2], [[3, 4, 5]] * 2, atol=0.15)
+    np.testing.assert_allclose(moved[2, 2], 7.85, atol=0.01)  # as near to the better one as it may go
+    np.testing.assert_array_equal(moved[3], clicks[3])
+    np.testing.assert_array_equal(recentre(clicks, shard, 0.0), clicks)
+    untrained = shard_of(field, logits=np.random.default_rng(0).normal(0, 0.1, GRID).astype(np.float32))
+    np.testing.assert_array_equal(recentre(clicks, untrained, 1.25), clicks)

@@ -10,11 +10,11 @@ from copick.models import CopickLocation, CopickPicksFile, CopickPoint
 from numpy.typing import NDArray
 
 from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_text
 from tomoseek.geometry import indices_to_points, points_to_indices
 from tomoseek.pick_tables import PickRow, Picks, read_objects_csv, read_points_csv, write_csv
 from tomoseek.project import check_name, local_path
 from tomoseek.relion_star import read_star, write_star
-from tomoseek.files import atomic_write_text
 
 __all__ = [
     "PickRow",

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_text
 from tomoseek.geometry import indices_to_points
 from tomoseek.pick_tables import PickRow, Picks
-from tomoseek.files import atomic_write_text
 
 if TYPE_CHECKING:  # slow to import, and seldom needed
     import pandas as pd
