@@ -217,7 +217,7 @@ class Index:
         rival_weight: float = RIVAL_WEIGHT,
         negatives: Examples | None = None,
         particle_margin: float | None = 2.0,
-        num_candidates: int = 100_000,
+        num_candidates: int = 30_000,
     ) -> Found:
         """Rank every place of the chosen runs by likeness to the examples.
 

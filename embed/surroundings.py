@@ -16,7 +16,7 @@ from tomoseek.peaks import local_maxima
 
 Vectors = NDArray[np.floating[Any]]
 
-NUM_BACKGROUND = 20_000
+NUM_BACKGROUND = 8_192
 NUM_RIVALS = 32
 MOST_PLACES = 20_000
 PLACES_PER_RIVAL = 8
