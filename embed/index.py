@@ -4,10 +4,8 @@ Letters: k examples, n cells, e embedding dimensions.
 """
 
 import json
-import os
 from collections import OrderedDict
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
@@ -24,6 +22,7 @@ from embed.recentre import REACH_ANGSTROM, recentre
 from embed.search import Examples, checked_points, particle_floor, similarity_map
 from embed.shard import Shard
 from embed.surroundings import Surroundings, measure_surroundings
+from embed.threads import in_threads
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json
 from tomoseek.geometry import cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
@@ -183,7 +182,7 @@ class Index:
         """Look at a few runs, drawn at random, for what the project holds besides any examples."""
         if self._surroundings is None:
             chosen = np.random.default_rng(seed).permutation(sorted(self.entries))[:RUNS_FOR_SURROUNDINGS]
-            self._surroundings = measure_surroundings(map(self.shard, map(str, chosen)), len(chosen), seed)
+            self._surroundings = measure_surroundings([self.shard(str(run)) for run in chosen], seed)
         return self._surroundings
 
     def query(
@@ -255,8 +254,7 @@ class Index:
         def search_run(run: str) -> Picks:
             return self._search_run(run, prototype, radius_angstrom, lowest, most, floor, num_candidates)
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            candidates = dict(zip(names, pool.map(search_run, names), strict=True))
+        candidates = dict(zip(names, in_threads(search_run, names), strict=True))
         scores = np.concatenate([found.scores for found in candidates.values()] or [np.zeros(0)])
         probability = probabilities(scores, left_out)
         if threshold is None:

@@ -3,7 +3,7 @@
 Letters: n vectors, r rivals, e embedding dimensions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embed.shard import Shard
+from embed.threads import in_threads
 from tomoseek.peaks import local_maxima
 
 Vectors = NDArray[np.floating[Any]]
@@ -32,14 +33,16 @@ class Surroundings:
     rivals: Vectors
 
 
-def measure_surroundings(shards: Iterable[Shard], num_shards: int, seed: int = 0) -> Surroundings:
-    """Look at ``num_shards`` shards, one at a time: nearly all of a tomogram is background, a few places are not."""
-    generator = np.random.default_rng(seed)
-    background, places = [], []
-    for shard in shards:
-        background.append(shard.read_vectors(spread_rows(len(shard), NUM_BACKGROUND // num_shards)))
-        found = particle_places(shard)
-        places.append(shard.read_vectors(generator.permutation(found)[: MOST_PLACES // num_shards]))
+def measure_surroundings(shards: Sequence[Shard], seed: int = 0) -> Surroundings:
+    """Look at a few shards: nearly all of a tomogram is background, a few places are not."""
+
+    def look(number: int) -> tuple[Vectors, Vectors]:
+        shard, generator = shards[number], np.random.default_rng([seed, number])
+        chosen = generator.permutation(particle_places(shard))[: MOST_PLACES // len(shards)]
+        background = spread_rows(len(shard), NUM_BACKGROUND // len(shards))
+        return shard.read_vectors(background), shard.read_vectors(chosen)
+
+    background, places = zip(*in_threads(look, range(len(shards))), strict=True)
     return Surroundings(np.concatenate(background), rival_vectors(np.concatenate(places)))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from embed.cutoff import LOWEST_SCORE, choose_cutoff, expected_at, probabilities
+from embed.cutoff import LOWEST_SCORE, choose_cutoff, expected_at, mixture_probabilities, probabilities
 from embed.shard import Shard, Storage, gather
 from embed.surroundings import measure_surroundings, particle_places
 
@@ -26,7 +26,7 @@ def test_promised_precision_and_recall_are_kept_on_average(distance: float) -> N
     precision_error, recall_error = [], []
     for seed in range(12):
         scores, is_true, left_out = candidates(seed, distance)
-        probability = probabilities(scores, left_out)
+        probability = mixture_probabilities(scores, left_out)
         for wanted in (0.6, 0.8):
             cutoff = choose_cutoff(scores, probability, wanted)
             picked = scores >= cutoff.threshold
@@ -41,7 +41,7 @@ def test_without_a_wish_the_threshold_balances_precision_and_recall() -> None:
     shortfall = []
     for seed in range(12):
         scores, is_true, left_out = candidates(seed, 0.2)
-        cutoff = choose_cutoff(scores, probabilities(scores, left_out), None)
+        cutoff = choose_cutoff(scores, mixture_probabilities(scores, left_out), None)
 
         def f1(threshold: float, scores: Floats = scores, is_true: NDArray[np.bool_] = is_true) -> float:
             picked = scores >= threshold
@@ -54,15 +54,24 @@ def test_without_a_wish_the_threshold_balances_precision_and_recall() -> None:
 def test_probability_rises_with_the_score_and_is_nothing_in_the_background() -> None:
     scores, _, left_out = candidates(0, 0.2)
     scores[0] = LOWEST_SCORE - 0.01
-    probability = probabilities(scores, left_out)
-    assert probability[0] == 0
-    assert (np.diff(probability[np.argsort(scores)]) >= 0).all()
-    assert probability.max() > 0.8
+    for probability in (mixture_probabilities(scores, left_out), probabilities(scores, left_out)):
+        assert probability[0] == 0
+        assert (np.diff(probability[np.argsort(scores)]) >= 0).all()
+        assert probability.max() > 0.8
+
+
+def test_what_is_promised_allows_for_look_alikes_that_the_mixture_cannot_know() -> None:
+    scores, _, left_out = candidates(0, 0.2)
+    mixture, allowed = mixture_probabilities(scores, left_out), probabilities(scores, left_out)
+    sure = mixture > 0.5
+    assert (allowed[sure] < mixture[sure]).all()
+    threshold = float(np.quantile(scores, 0.9))
+    assert expected_at(threshold, scores, allowed).precision < expected_at(threshold, scores, mixture).precision
 
 
 def test_particles_that_nothing_resembles_are_all_promised() -> None:
     scores = np.concatenate([np.linspace(0.98, 1.01, 12), [0.54, 0.46, 0.45, 0.42, 0.34]])
-    cutoff = choose_cutoff(scores, probabilities(scores, np.array([0.997, 0.999, 0.990, 1.002])), None)
+    cutoff = choose_cutoff(scores, mixture_probabilities(scores, np.array([0.997, 0.999, 0.990, 1.002])), None)
     assert (scores >= cutoff.threshold).sum() == 12
     assert cutoff.precision > 0.8 and cutoff.recall > 0.9
 
@@ -102,10 +111,10 @@ def planted(trained: bool) -> Shard:
 def test_rivals_are_the_kinds_of_particle_in_the_project() -> None:
     shard = planted(trained=True)
     assert len(particle_places(shard)) == 40
-    rivals = measure_surroundings([shard], 1).rivals
+    rivals = measure_surroundings([shard]).rivals
     assert {0, 1} <= set(rivals.argmax(1).tolist()) <= {0, 1}
     assert (rivals.max(1) > 0.9).all()
 
 
 def test_an_untrained_particle_head_gives_no_rivals() -> None:
-    assert measure_surroundings([planted(trained=False)], 1).rivals.shape == (0, 16)
+    assert measure_surroundings([planted(trained=False)]).rivals.shape == (0, 16)
