@@ -135,15 +135,12 @@ class Shard:
 
     def nearest(self, direction: NDArray[np.float32], count: int, floor: float) -> NDArray[np.int64]:
         """Return up to ``count`` rows nearest to a direction ``(e,)``, none with a particle logit below ``floor``."""
-        num_read = self.num_around(floor)
-        likely = self._particle.head(num_read) >= floor
-        count = min(count, int(likely.sum()))
-        if count == 0:
-            return np.zeros(0, dtype=np.int64)
-        rows = np.flatnonzero(likely)
+        rows = self.rows_above(floor)
+        if len(rows) == 0:
+            return rows
         searched = empty_vectors(self.vectors.d, self.storage)
-        searched.add_sa_codes(self._codes.head(num_read)[rows])  # twice as fast as a selection within the whole
-        found = searched.search(direction[None], count)[1][0]
+        searched.add_sa_codes(self._codes.take(rows))  # twice as fast as a selection within the whole
+        found = searched.search(direction[None], min(count, len(rows)))[1][0]
         return np.asarray(rows[found[found >= 0]], dtype=np.int64)
 
     def interpolate(self, cells_zyx: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
