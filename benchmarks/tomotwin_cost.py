@@ -32,7 +32,8 @@ from torch import Tensor, nn
 
 from benchmarks.floor import count_work, describe, step_seconds
 from embed.build import BuildConfig
-from embed.header import STRIDE, embed_blocks, grid_shape
+from embed.dense import embed_blocks, grid_shape
+from embed.header import STRIDE
 from tomoseek.config import Polarity, compose_settings
 from tomoseek.encoder import Encoder
 from tomoseek.tomograms import Tomogram
