@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from embed.dense import check_tile, contrast_values, embed_blocks, grid_shape
-from embed.entry import ShardEntry, entry_or_none, remove_run
+from embed.entry import ShardEntry, check_ours, entry_or_none, remove_run
 from embed.header import IndexHeader, new_header
 from embed.index import INDEX_FILE, Index, indexed_runs
 from embed.shard import Storage, gather
@@ -92,15 +92,20 @@ def report(index: Index, names: set[str]) -> None:
 
 
 @contextmanager
-def claim(folder: Path, run_name: str) -> Iterator[bool]:
-    """Claim a run for this builder, so that no two embed the same one; False when another one has it.
+def claim(folder: Path, name: str, wait: bool = False) -> Iterator[bool]:
+    """Claim a run, or another part of the index, for this builder; False when another one has it.
 
     The operating system lets go of a claim when its program ends, however it ends.
+
+    Parameters
+    ----------
+    wait
+        Until it is free, instead of giving up.
     """
     (folder / CLAIMS).mkdir(parents=True, exist_ok=True)
-    with (folder / CLAIMS / run_name).open("w") as lock:
+    with (folder / CLAIMS / name).open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
             return
@@ -124,8 +129,9 @@ def open_or_create(folder: Path, header: IndexHeader) -> Index:
     InputError
         If the index there was built by another encoder or with other settings.
     """
-    if not (folder / INDEX_FILE).exists():
-        Index(folder, header, {}).write_header()
+    with claim(folder, INDEX_FILE, wait=True):
+        if not (folder / INDEX_FILE).exists():
+            Index(folder, header, {}).write_header()
     index = Index.open(folder, repairing=True)
     index.check_encoder(header.fingerprint, header.encoder)
     for setting in ("storage", "keep_fraction", "tile", "overlap", "stride", "dimension"):
@@ -157,16 +163,17 @@ def add_tomograms(
         with claim(index.folder, tomogram.run) as mine:
             if not mine:
                 print(f"run {tomogram.run}: another builder is embedding it")
-            elif add_tomogram(index, encoder, tomogram, device, batch_size, progress):
+            elif embed_claimed(index, encoder, tomogram, device, batch_size, progress):
                 num_new += 1
     return num_new
 
 
-def add_tomogram(
+def embed_claimed(
     index: Index, encoder: "Encoder", tomogram: Tomogram, device: torch.device, batch_size: int, progress: bool
 ) -> bool:
     """Embed one claimed tomogram, unless the index holds it, and tell whether that was necessary."""
     header, folder = index.header, index.folder / tomogram.run
+    check_ours(folder)
     contrast = contrast_values(tomogram)
     if folder.exists():
         entry = entry_or_none(folder)  # another builder may have written it since the index was opened

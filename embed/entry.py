@@ -73,8 +73,24 @@ def entry_or_none(folder: Path) -> ShardEntry | None:
         return None
 
 
+def check_ours(folder: Path) -> None:
+    """Check that a folder in the way of a run, if there is one, was made by ``embed build``.
+
+    Raises
+    ------
+    InputError
+        If it holds something else, which must not be deleted.
+    """
+    if folder.exists() and not (folder / ENTRY_FILE).is_file():
+        raise InputError(
+            f"index {folder.parent}: expected a folder of its own, found '{folder.name}' in it, which embed "
+            "build did not make; give another index folder"
+        )
+
+
 def remove_run(folder: Path) -> None:
-    """Take a run's folder out of the index: gone at once, then deleted."""
+    """Take a run's folder out of the index: gone at once, then deleted; raises as `check_ours` does."""
+    check_ours(folder)
     if folder.exists():
         stale = folder.parent / f".{folder.name}.stale"
         shutil.rmtree(stale, ignore_errors=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embed.cutoff import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
-from embed.entry import ShardEntry, entry_or_none, read_entry
+from embed.entry import ENTRY_FILE, ShardEntry, entry_or_none, read_entry
 from embed.header import FORMAT, IndexHeader
 from embed.prototype import RIVAL_WEIGHT, Prototype, fit, leave_one_out
 from embed.recentre import REACH_ANGSTROM, recentre
@@ -289,7 +289,7 @@ class Index:
 
 def indexed_runs(folder: Path) -> list[str]:
     """Return the runs that an index folder holds; what a build is still writing has a dot before its name."""
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path.parent.name for path in folder.glob(f"[!.]*/{ENTRY_FILE}"))
 
 
 def _listed(names: Iterable[str], most: int = 8) -> str:

@@ -26,7 +26,8 @@ from embed.entry import ENTRY_FILE, ShardEntry, remove_run
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json
 
-FILES = VECTORS, *ARRAYS = "vectors.faiss", "cells.npy", "rows.npy", "particle.npy", "around.npy"
+VECTORS, ARRAYS = "vectors.faiss", ("cells.npy", "rows.npy", "particle.npy", "around.npy")
+FILES = (VECTORS, *ARRAYS)
 
 
 class Storage(Enum):

@@ -170,6 +170,20 @@ def test_runs_that_left_the_project_leave_the_index_unless_some_runs_were_asked_
     assert sorted(path.name for path in (tmp_path / "index").iterdir()) == [".claims", "a", "index.json"]
 
 
+def test_what_the_build_did_not_make_is_never_deleted(tmp_path: Path, tomograms: list[Tomogram]) -> None:
+    own = [tmp_path / "index" / "notes" / "mine.txt", tmp_path / "index" / "a" / "raw.mrc"]
+    for path in own:
+        path.parent.mkdir(parents=True)
+        path.write_text("precious")
+    with pytest.raises(InputError, match="'a' in it, which embed build did not make"):
+        command(tmp_path)
+    assert [path.read_text() for path in own] == ["precious"] * 2
+    shutil.rmtree(own[1].parent)
+    command(tmp_path)
+    assert list(Index.open(tmp_path / "index").entries) == ["a", "b"]
+    assert own[0].read_text() == "precious"
+
+
 def test_builders_share_the_work_and_a_killed_one_blocks_nobody(
     tmp_path: Path, tomograms: list[Tomogram], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,7 +200,9 @@ def test_builders_share_the_work_and_a_killed_one_blocks_nobody(
     assert list(Index.open(tmp_path / "index").entries) == ["a", "b"]
 
 
-def test_accelerate_launch_shares_the_tomograms_between_processes(tmp_path: Path, tomograms: list[Tomogram]) -> None:
+def test_accelerate_launch_shares_the_tomograms_between_processes(
+    tmp_path: Path, tomograms: list[Tomogram], capsys: pytest.CaptureFixture[str]
+) -> None:
     words = [f"data.project={tmp_path / 'project'}", f"index={tmp_path / 'index'}", "encoder=random-tiny", "tile=48"]
     launch = [
         sys.executable,
@@ -202,8 +218,12 @@ def test_accelerate_launch_shares_the_tomograms_between_processes(tmp_path: Path
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("index ") == 1
-    command(tmp_path)
     assert list(Index.open(tmp_path / "index").entries) == ["a", "b"]
+    assert "run a: reused" not in done.stdout and "another builder" not in done.stdout
+    capsys.readouterr()
+    command(tmp_path)
+    said = capsys.readouterr().out
+    assert "run a: reused" in said and "run b: reused" in said
 
 
 def test_killed_at_ten_random_moments_the_index_is_whole_and_goes_on(
