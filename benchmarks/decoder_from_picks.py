@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.few_shot import build_index
+from benchmarks.few_shot import build_index, draw_examples
 from benchmarks.probe.bed import PER_CLASS, STANDARD, Bed, make_bed
 from embed.cutoff import LOWEST_SCORE
 from embed.evaluate import evaluate_query
@@ -51,7 +51,7 @@ def draw(bed: Bed, shots: int, seed: int) -> Points:
     for key, points in bed.points[SUPPORT].items():
         if len(points) < shots:
             raise ValueError(f"--shots: expected at most {len(points)}, all {key} of a tomogram, found {shots}")
-        chosen[key] = points[np.random.default_rng([seed, SUPPORT]).permutation(len(points))[:shots]]
+        chosen[key] = draw_examples(points, SUPPORT, shots, seed)
     return chosen
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from benchmarks.probe.bed import STANDARD, Bed, make_bed
@@ -55,15 +56,20 @@ def above(picks: dict[str, Picks], threshold: float) -> dict[str, Picks]:
     }
 
 
+def draw_examples(points_xyz: NDArray[np.float64], support: int, shots: int, seed: int) -> NDArray[np.float64]:
+    """Draw a few of ``(n, 3)`` points of a class in tomogram ``support``; a larger draw holds the smaller ones."""
+    return points_xyz[np.random.default_rng([seed, support]).permutation(len(points_xyz))[:shots]]
+
+
 def trial(index: Index, bed: Bed, key: str, support: int, shots: int, seed: int) -> dict[str, Any]:
     """Search for one class from one draw of examples, with rivals and without."""
     runs = [tomogram.run for tomogram in bed.tomograms]
     points = bed.points[support][key]
-    generator = np.random.default_rng([seed, support])
-    chosen = points[generator.permutation(len(points))[:shots]]
+    chosen = draw_examples(points, support, shots, seed)
     examples = index.read_examples(chosen, runs[support])
     entry = index.entries[runs[support]]
-    clicks = chosen + generator.normal(0, CLICK_VOXELS * entry.voxel_spacing, chosen.shape)
+    noise = np.random.default_rng([seed, support, shots]).normal(0, CLICK_VOXELS, chosen.shape)
+    clicks = chosen + noise * entry.voxel_spacing
     clicks = np.clip(clicks, 0, (np.array(entry.shape)[::-1] - 1) * entry.voxel_spacing)
     others = {run: bed.points[k][key] for k, run in enumerate(runs) if k != support}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.few_shot import build_index
+from benchmarks.few_shot import build_index, draw_examples
 from benchmarks.probe.bed import STANDARD, Bed, make_bed
 from embed.conflicts import resolve_conflicts
 from embed.cutoff import LOWEST_SCORE
@@ -33,8 +33,7 @@ def trial(index: Index, bed: Bed, support: int, seed: int) -> dict[str, list[lis
     truth = {run: bed.points[k] for k, run in enumerate(runs) if k != support}
     examples = {}
     for key, points in bed.points[support].items():
-        chosen = np.random.default_rng([seed, support]).permutation(len(points))[:SHOTS]
-        examples[key] = index.read_examples(points[chosen], runs[support])
+        examples[key] = index.read_examples(draw_examples(points, support, SHOTS, seed), runs[support])
 
     def search(threshold: float | None, informed: bool) -> dict[str, Found]:
         found = {}
