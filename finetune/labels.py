@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,21 @@ class PicksConfig:
 
 @dataclass(slots=True)
 class LabelledRun:
-    """A tomogram and its labels: per class ``(n, 3)`` points, x y z in Å."""
+    """A tomogram and its labels: per class ``(n, 3)`` points, x y z in Å.
+
+    Attributes
+    ----------
+    tomogram
+        The run's volume.
+    points_xyz
+        Particles.
+    unsure_xyz
+        Places that may or may not hold a particle of the class: nothing is learned there.
+    """
 
     tomogram: Tomogram
     points_xyz: dict[str, Points]
+    unsure_xyz: dict[str, Points] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

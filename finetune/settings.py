@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from finetune.augment import AugmentConfig
@@ -11,16 +10,11 @@ from finetune.crops import CropConfig
 from finetune.decoder import Picker
 from finetune.detect import DetectConfig
 from finetune.labels import LabelledRun, PicksConfig, label_digests
+from finetune.self_training import SelfTrainingConfig
+from finetune.unfreeze import Unfreeze
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
 from tomoseek.weights import fingerprint
-
-
-class Unfreeze(Enum):
-    """Which part of the encoder learns along with the decoder."""
-
-    none = "none"
-    all = "all"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -37,14 +31,17 @@ class TrainConfig:
     decoder_channels: list[int]
     crops: CropConfig
     augment: AugmentConfig
+    self_training: SelfTrainingConfig
     sigma_factor: float
     positive_weight: float
     confusion_weight: float
+    focus: float
     num_steps: int
     batch_size: int
     max_minutes: float | None
     learning_rate: float
     encoder_learning_rate_scale: float
+    layer_decay: float
     warmup_steps: int
     weight_decay: float
     clip_norm: float

@@ -7,6 +7,8 @@ import dataclasses
 import math
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,17 @@ import torch
 from torch import nn
 
 from finetune.checkpoint import DESCRIPTION, Description, save_checkpoint
-from finetune.crops import CropSampler
-from finetune.decoder import Decoder, Picker
+from finetune.crops import Batch, CropSampler
+from finetune.decoder import Picker
 from finetune.labels import LabelledRun, find_labelled_runs, split_runs
-from finetune.settings import TrainConfig, Unfreeze, comparable
+from finetune.self_training import find_unlabelled, from_plain, join, label_with_own_finds, to_plain
+from finetune.settings import TrainConfig, comparable
 from finetune.targets import heatmap_loss
+from finetune.unfreeze import Unfreeze, fresh_picker, parameter_groups
 from finetune.validate import Validation, validate
 from tomoseek.errors import InputError
 from tomoseek.files import keep_log_until, log_jsonl
 from tomoseek.training import Ema, ahead, autocast, cosine_learning_rate, load_state, pick_device, progress, save_state
-from tomoseek.weights import load_encoder
 
 SPACING_TOLERANCE = 0.1
 
@@ -35,14 +38,17 @@ def run(config: TrainConfig) -> None:
     device = pick_device(config.device)
     labelled, radii = find_labelled_runs(config.data, config.classes, config.picks)
     training, held_out = split_runs(labelled, config.validation_runs)
-    picker = build(config, len(radii)).to(device)
+    unlabelled = find_unlabelled(config.data, config.self_training.runs, labelled)
+    picker = fresh_picker(config.encoder, config.unfreeze, len(radii), config.decoder_channels, config.seed).to(device)
     announce(config, training, held_out, radii, picker)
 
-    optimizer = torch.optim.AdamW(parameter_groups(picker, config), weight_decay=config.weight_decay)
+    groups = parameter_groups(picker, config.learning_rate, config.encoder_learning_rate_scale, config.layer_decay)
+    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     ema = Ema(picker, config.ema_decay)
     averaged = ema.module
     assert isinstance(averaged, Picker)
     step, spent = 0, 0.0
+    own: list[LabelledRun] = []  # unlabelled runs with what the teacher found in them
     settings = comparable(config, picker, labelled)
     if not config.resume:
         state_path.unlink(missing_ok=True)
@@ -62,33 +68,34 @@ def run(config: TrainConfig) -> None:
         ema.num_updates = meta["ema_updates"]
         optimizer.load_state_dict(state["optimizer"])
         step, spent = meta["step"], meta["seconds"]
+        own = from_plain(meta["own_finds"], unlabelled)
         print(f"resuming {out_dir} at step {step}")
     keep_log_until(log_path, step)
 
-    sampler = CropSampler(
-        training, radii, config.crops, config.augment, config.batch_size, config.sigma_factor,
-        config.mask_absent_classes, config.seed,
-    )  # fmt: skip
     limit = config.max_minutes * 60 if config.max_minutes is not None else math.inf
     started = time.perf_counter() - spent
     with (
-        ahead(sampler.batches(step)) as batches,
+        ExitStack() as streams,
         progress(range(step, config.num_steps), "finetune", "step", config.num_steps, step) as bar,
     ):
+        batches = streams.enter_context(ahead(draw_batches(config, training, own, radii, step)))
         for now in bar:
             seconds = time.perf_counter() - started
             if seconds > limit:
                 break
-            batch = next(batches)
             # With a time limit the schedule follows the clock where that runs faster than the steps.
             done = max(now, int(seconds / limit * config.num_steps))
+            if unlabelled and not own and done >= config.self_training.starts_at * config.num_steps:
+                own = label_with_own_finds(averaged, unlabelled, radii, config.self_training, config.detect, device)
+                batches = streams.enter_context(ahead(draw_batches(config, training, own, radii, now)))
+            batch = next(batches)
             for group in optimizer.param_groups:
                 peak = config.learning_rate * group["scale"]
                 group["lr"] = cosine_learning_rate(done, config.num_steps, peak, config.warmup_steps)
             with autocast(device):
                 logits = picker(batch.volume.to(device))  # (b, c, z/2, y/2, x/2)
             target, known = batch.target.to(device), batch.known.to(device)
-            loss = heatmap_loss(logits, target, known, config.positive_weight, config.confusion_weight)
+            loss = heatmap_loss(logits, target, known, config.positive_weight, config.confusion_weight, config.focus)
             value = loss.item()
             if not math.isfinite(value):
                 raise FloatingPointError(
@@ -109,49 +116,43 @@ def run(config: TrainConfig) -> None:
                 log_jsonl(log_path, {**line, "seconds": round(seconds, 2)})
                 bar.set_postfix_str(f"loss {value:.4f}", refresh=False)
             if step % config.save_every == 0 and step < config.num_steps:
-                save(state_path, picker, ema, optimizer, step, seconds, settings)
+                save(state_path, picker, ema, optimizer, step, seconds, settings, own)
             due = config.validate_every is not None and step % config.validate_every == 0
             if due and held_out and step < config.num_steps:
                 result = validate(averaged, held_out, radii, config.detect, device)
                 log_jsonl(log_path, {"step": now, "validation_weighted_f4": result.weighted_f4})
 
     spent = time.perf_counter() - started
-    save(state_path, picker, ema, optimizer, step, spent, settings)
+    save(state_path, picker, ema, optimizer, step, spent, settings, own)
     result = validate(averaged, held_out or training, radii, config.detect, device)
     log_jsonl(log_path, {"step": step - 1, "validation_weighted_f4": result.weighted_f4})
     save_checkpoint(out_dir, averaged, describe(config, training, held_out, radii, result, step, settings, averaged))
-    save(state_path, picker, ema, optimizer, step, spent, settings, finished=True)
+    save(state_path, picker, ema, optimizer, step, spent, settings, own, finished=True)
     where = "held-out" if held_out else "training"
     print(result.table(f"on {where} runs ({', '.join(run.name for run in held_out or training)})"))
     print(f"wrote {out_dir}: checkpoint={out_dir} predicts with it")
 
 
-def build(config: TrainConfig, num_classes: int) -> Picker:
-    """Load the encoder and put a fresh decoder, drawn from the seed, on it."""
-    encoder = load_encoder(config.encoder)
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        decoder = Decoder(encoder.config, num_classes, config.decoder_channels)
-    frozen = config.unfreeze is Unfreeze.none
-    encoder.requires_grad_(not frozen)
-    # The encoder's own search heads play no part here.
-    encoder.embedding.requires_grad_(False)
-    encoder.particle.requires_grad_(False)
-    return Picker(encoder, decoder, frozen)
+def draw_batches(
+    config: TrainConfig, training: list[LabelledRun], own: list[LabelledRun], radii: dict[str, float], first_step: int
+) -> Iterator[Batch]:
+    """Yield batches of the labelled runs; once there are the picker's own finds, half of each is of theirs."""
 
+    def sampler(runs: list[LabelledRun], batch_size: int) -> CropSampler:
+        return CropSampler(
+            runs, radii, config.crops, config.augment, batch_size, config.sigma_factor, config.mask_absent_classes,
+            config.seed,
+        )  # fmt: skip
 
-def parameter_groups(picker: Picker, config: TrainConfig) -> list[dict[str, Any]]:
-    """Two groups: decoder, and encoder with its own share of the learning rate."""
-    groups: list[dict[str, Any]] = [{"params": list(picker.decoder.parameters()), "scale": 1.0}]
-    learning = [parameter for parameter in picker.encoder.parameters() if parameter.requires_grad]
-    if learning:
-        groups.append({"params": learning, "scale": config.encoder_learning_rate_scale})
-    return [{"lr": config.learning_rate, **group} for group in groups]
+    if not own:
+        return sampler(training, config.batch_size).batches(first_step)
+    half = config.batch_size // 2
+    return join(sampler(training, config.batch_size - half), sampler(own, half), first_step)
 
 
 def save(
     path: Path, picker: Picker, ema: Ema, optimizer: torch.optim.Optimizer, step: int, seconds: float,
-    settings: dict[str, Any], finished: bool = False,
+    settings: dict[str, Any], own: list[LabelledRun], finished: bool = False,
 ) -> None:  # fmt: skip
     """Write everything a resumed run starts from; crops need no state, they follow from seed and step."""
     state = {
@@ -165,6 +166,7 @@ def save(
         "ema_updates": ema.num_updates,
         "finished": finished,
         "settings": settings,
+        "own_finds": to_plain(own),
     }
     save_state(path, state, meta)
 
