@@ -1,6 +1,7 @@
-"""The CZII metric by hand, and average precision against scikit-learn."""
+"""The CZII metric by hand and against another implementation, and average precision against scikit-learn."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
@@ -12,6 +13,7 @@ from tomoseek.score import (
     class_scores,
     count_hits,
     f_beta,
+    hit_distances,
     precision_recall,
     weighted_f4,
 )
@@ -68,7 +70,7 @@ def test_counts_add_up_over_runs_before_f4_is_taken():
     }
     scores = class_scores(reference, candidates, {"ribosome": 150.0})
     assert scores["ribosome"] == pytest.approx(
-        {"f4": f_beta(Counts(2, 1, 1)), "precision": 2 / 3, "recall": 2 / 3, "tp": 2, "fp": 1, "fn": 1}
+        {"f4": f_beta(Counts(2, 1, 1)), "precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "tp": 2, "fp": 1, "fn": 1}
     )
 
 
@@ -135,3 +137,87 @@ def test_average_precision_of_nothing():
     assert average_precision({"A": [[0, 0, 0]]}, {"A": nothing}, 60.0) == 0.0
     assert average_precision({"A": [[0, 0, 0]]}, {}, 60.0) == 0.0
     assert np.isnan(average_precision({"A": []}, {"A": some}, 60.0))
+
+
+RADII = {"apo-ferritin": 60.0, "beta-amylase": 65.0, "ribosome": 150.0, "thyroglobulin": 130.0, "proteasome": 75.0}
+
+
+def random_project(seed: int) -> tuple[dict, dict]:
+    """Reference and candidates on a coarse lattice: many lie at the limit, on each other, or nowhere."""
+    generator = np.random.default_rng(seed)
+    reference, candidates = {}, {}
+    for run in ("A", "B", "C")[: generator.integers(1, 4)]:
+        reference[run], candidates[run] = {}, {}
+        for name in RADII:
+            points = generator.integers(0, 30, (generator.integers(0, 9), 3)) * 5.0 * generator.choice([0.4, 1, 3])
+            if generator.random() < 0.8:
+                reference[run][name] = points
+            if generator.random() < 0.8:
+                shift = generator.choice([0, 0, 30, 65, 75, 32.5], points.shape) * np.array([1, 0, 0])
+                alone = generator.integers(0, 90, (generator.integers(0, 4), 3)) * 5.0
+                everything = np.concatenate([points + shift, points[:2], points[:1], alone])
+                candidates[run][name] = everything[generator.random(len(everything)) < generator.choice([0.2, 1.0])]
+        if generator.random() < 0.1:
+            del candidates[run]
+    return reference, candidates
+
+
+def rule_in_pandas(reference: dict, candidates: dict) -> tuple[pd.DataFrame, float]:
+    """The challenge's rule from its description: every pair of a class in a run, then sums, then F4."""
+    rows = []
+    for name, radius in RADII.items():
+        for run in reference:
+            truth = pd.DataFrame(reference[run].get(name, np.zeros((0, 3))), columns=list("xyz"))
+            found = pd.DataFrame(candidates.get(run, {}).get(name, np.zeros((0, 3))), columns=list("xyz"))
+            pairs = truth.reset_index().merge(found, how="cross", suffixes=("", "_found"))
+            squared = sum((pairs[axis] - pairs[f"{axis}_found"]) ** 2 for axis in "xyz")
+            tp = pairs[squared <= (radius / 2) ** 2]["index"].nunique()
+            rows.append((name, tp, max(len(found) - tp, 0), len(truth) - tp))
+    sums = pd.DataFrame(rows, columns=["name", "tp", "fp", "fn"]).groupby("name").sum()
+    scored = sums.sum(axis=1) > 0
+    sums["precision"] = (sums.tp / (sums.tp + sums.fp)).fillna(0.0)
+    sums["recall"] = (sums.tp / (sums.tp + sums.fn)).fillna(0.0)
+    for beta, column in ((4, "f4"), (1, "f1")):
+        below = beta**2 * sums.precision + sums.recall
+        sums[column] = ((1 + beta**2) * sums.precision * sums.recall / below).fillna(0.0).where(scored)
+    weights = pd.Series({"apo-ferritin": 1, "beta-amylase": 0, "ribosome": 1, "thyroglobulin": 2, "proteasome": 1})
+    weights = weights[sums.index][scored]
+    total = (sums.f4[scored] * weights).sum() / weights.sum() if weights.sum() else np.nan
+    return sums, total
+
+
+def test_scores_agree_with_the_rule_written_anew_on_random_projects():
+    num_at_limit = num_absent = num_shared = 0
+    for seed in range(40):
+        reference, candidates = random_project(seed)
+        scores = class_scores(reference, candidates, RADII)
+        expected, total = rule_in_pandas(reference, candidates)
+        for name in RADII:
+            row = {key: scores[name][key] for key in expected.columns}
+            assert row == pytest.approx(expected.loc[name].to_dict(), rel=1e-14, nan_ok=True), (seed, name)
+            assert [row[key] for key in ("tp", "fp", "fn")] == expected.loc[name, ["tp", "fp", "fn"]].tolist()
+            for run, truth in reference.items():
+                found = candidates.get(run, {}).get(name, ())
+                distances = hit_distances(truth.get(name, ()), found, RADII[name])
+                num_at_limit += int((distances == RADII[name] / 2).sum())
+                num_absent += int(name not in truth and len(found) > 0)
+                num_shared += int(len(distances) > len(found))
+        assert weighted_f4(scores) == pytest.approx(total, rel=1e-14, nan_ok=True), seed
+    assert min(num_at_limit, num_absent, num_shared) > 10  # the cases are as hard as they are meant to be
+
+
+def test_each_hit_is_as_far_as_its_nearest_candidate_and_misses_have_no_distance():
+    reference = [[0, 0, 0], [FAR, 0, 0], [0, FAR, 0]]
+    candidates = [[0, 20, 0], [0, 0, 5], [FAR + 30, 0, 0], [0, FAR + 31, 0]]
+    assert hit_distances(reference, candidates, 60.0).tolist() == [5.0, 30.0]
+    assert len(hit_distances(reference, [], 60.0)) == len(hit_distances([], candidates, 60.0)) == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_there_is_a_distance_for_each_true_positive_and_it_is_the_least(seed: int):
+    generator = np.random.default_rng(seed)
+    reference, candidates = generator.uniform(0, 400, (40, 3)), generator.uniform(0, 400, (60, 3))
+    nearest = np.linalg.norm(reference[:, None] - candidates[None], axis=-1).min(axis=1)
+    found = hit_distances(reference, candidates, 150.0)
+    assert found == pytest.approx(nearest[nearest <= 75.0])
+    assert len(found) == count_hits(reference, candidates, 150.0).tp

@@ -1,4 +1,4 @@
-"""How good picks are: the CZII F-beta, and average precision for ranked candidates.
+"""How good picks are: the CZII F-beta, the distance of hits, and average precision for ranked candidates.
 
 References
 ----------
@@ -69,6 +69,28 @@ def count_hits(reference_xyz: ArrayLike, candidate_xyz: ArrayLike, radius_angstr
     return Counts(tp, max(0, len(candidate) - tp), len(reference) - tp)
 
 
+def hit_distances(reference_xyz: ArrayLike, candidate_xyz: ArrayLike, radius_angstrom: float) -> FloatArray:
+    """Distance of each reference hit to the candidate that hit it, the nearest where several did.
+
+    Parameters
+    ----------
+    reference_xyz, candidate_xyz, radius_angstrom
+        As for `count_hits`.
+
+    Returns
+    -------
+    ``(tp,)`` distances in Å, in the order of the references, none beyond half the radius.
+    """
+    reference, candidate = _points(reference_xyz), _points(candidate_xyz)
+    nearest = np.full(len(reference), np.inf)
+    if len(reference) and len(candidate):
+        hits = cKDTree(reference).query_ball_point(candidate, HIT_FRACTION * radius_angstrom)
+        hitting = np.repeat(np.arange(len(candidate)), [len(hit) for hit in hits])  # (h,) candidate of each pair
+        hit = np.concatenate(hits).astype(np.int64)  # (h,) reference of each pair
+        np.minimum.at(nearest, hit, np.linalg.norm(reference[hit] - candidate[hitting], axis=1))
+    return np.compress(np.isfinite(nearest), nearest)
+
+
 def f_beta(counts: Counts, beta: float = BETA) -> float:
     """F-beta of counts summed over runs.
 
@@ -80,13 +102,12 @@ def f_beta(counts: Counts, beta: float = BETA) -> float:
     return (1 + beta**2) * counts.precision * counts.recall / weighted if weighted else 0.0
 
 
-def class_scores(
+def run_counts(
     reference: Mapping[str, Mapping[str, ArrayLike]],
     candidates: Mapping[str, Mapping[str, ArrayLike]],
     radii: Mapping[str, float],
-    beta: float = BETA,
-) -> dict[str, dict[str, float]]:
-    """Score every class over all annotated runs.
+) -> dict[str, dict[str, Counts]]:
+    """Count hits of every class in every annotated run.
 
     Parameters
     ----------
@@ -98,13 +119,10 @@ def class_scores(
         Likewise. Runs without candidates may be missing.
     radii
         Class to radius in Å; its keys are the classes scored.
-    beta
-        Weight of recall against precision.
 
     Returns
     -------
-    Class to ``f4`` (the F-beta, NaN without references and candidates), ``precision``, ``recall``, ``tp``,
-    ``fp``, ``fn``.
+    Class to run to counts.
 
     Raises
     ------
@@ -117,15 +135,43 @@ def class_scores(
             f"expected candidates in annotated runs ({', '.join(sorted(reference))}), found some in "
             f"{', '.join(unknown)}: leave those out"
         )
+    return {
+        name: {
+            run: count_hits(truth.get(name, ()), candidates.get(run, {}).get(name, ()), radius)
+            for run, truth in reference.items()
+        }
+        for name, radius in radii.items()
+    }
+
+
+def class_scores(
+    reference: Mapping[str, Mapping[str, ArrayLike]],
+    candidates: Mapping[str, Mapping[str, ArrayLike]],
+    radii: Mapping[str, float],
+    beta: float = BETA,
+) -> dict[str, dict[str, float]]:
+    """Score every class by its counts summed over runs.
+
+    Parameters
+    ----------
+    reference, candidates, radii
+        As for `run_counts`.
+    beta
+        Weight of recall against precision.
+
+    Returns
+    -------
+    Class to ``f4`` (the F-beta, NaN without references and candidates), ``precision``, ``recall``, ``f1``,
+    ``tp``, ``fp``, ``fn``.
+    """
     scores = {}
-    for name, radius in radii.items():
-        counts = Counts(0, 0, 0)
-        for run, truth in reference.items():
-            counts += count_hits(truth.get(name, ()), candidates.get(run, {}).get(name, ()), radius)
+    for name, by_run in run_counts(reference, candidates, radii).items():
+        counts = sum(by_run.values(), Counts(0, 0, 0))
         scores[name] = {
             "f4": f_beta(counts, beta),
             "precision": counts.precision,
             "recall": counts.recall,
+            "f1": f_beta(counts, 1.0),
             "tp": counts.tp,
             "fp": counts.fp,
             "fn": counts.fn,
@@ -155,13 +201,13 @@ def weighted_f4(scores: Mapping[str, Mapping[str, float]], weights: Mapping[str,
     return float(np.average(values, weights=used)) if sum(used) > 0 else float("nan")
 
 
-def precision_recall(
+def ranked_hits(
     reference: Mapping[str, ArrayLike], candidates: Mapping[str, Picks], radius_angstrom: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Precision and recall of one class at every threshold, over all runs together.
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Rank the candidates of one class over all runs together, and say which are right.
 
     From the highest score down, each candidate takes the nearest reference within half the radius that no
-    other candidate has taken; without one it is a false positive. Equal scores are taken together.
+    other candidate has taken; without one it is wrong.
 
     Parameters
     ----------
@@ -174,10 +220,8 @@ def precision_recall(
 
     Returns
     -------
-    Precision, recall and threshold, each ``(k,)``, by falling threshold: row i keeps candidates with score >=
-    its threshold. Recall is NaN without references; all are empty without candidates.
+    Scores, falling, and whether each candidate is right, both ``(k,)``.
     """
-    num_references = sum(len(_points(points)) for points in reference.values())
     scores, hits = [], []
     for run, picks in candidates.items():
         order = np.argsort(-picks.scores, kind="stable")
@@ -186,7 +230,28 @@ def precision_recall(
     ranked = np.concatenate(scores) if scores else np.zeros(0)
     hit = np.concatenate(hits) if hits else np.zeros(0, dtype=bool)
     order = np.argsort(-ranked, kind="stable")
-    ranked, hit = ranked[order], hit[order]
+    return ranked[order], hit[order]
+
+
+def precision_recall(
+    reference: Mapping[str, ArrayLike], candidates: Mapping[str, Picks], radius_angstrom: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Precision and recall of one class at every threshold, over all runs together.
+
+    Equal scores are taken together.
+
+    Parameters
+    ----------
+    reference, candidates, radius_angstrom
+        As for `ranked_hits`.
+
+    Returns
+    -------
+    Precision, recall and threshold, each ``(k,)``, by falling threshold: row i keeps candidates with score >=
+    its threshold. Recall is NaN without references; all are empty without candidates.
+    """
+    num_references = sum(len(_points(points)) for points in reference.values())
+    ranked, hit = ranked_hits(reference, candidates, radius_angstrom)
     last = np.append(ranked[1:] != ranked[:-1], True) if len(ranked) else np.zeros(0, dtype=bool)
     num_hits = np.cumsum(hit)[last].astype(np.float64)  # (k,)
     precision = num_hits / (np.flatnonzero(last) + 1)
