@@ -218,7 +218,7 @@ def loss_figure(logs: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
             axes.legend(frameon=False, fontsize=8)
         axes.set_title(name, fontsize=10, color=INK)
         axes.set(xlabel="step", ylabel="loss")
-        _bare(axes)
+        bare_axes(axes)
     return figure
 
 
@@ -243,7 +243,7 @@ def precision_recall_figure(curves: Mapping[str, Curve], title: str = "") -> Fig
     axes.set_title(title, fontsize=10, color=INK)
     if curves:
         axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    _bare(axes)
+    bare_axes(axes)
     return figure
 
 
@@ -261,12 +261,12 @@ def stage_figure(stages: Mapping[str, Mapping[str, Any]]) -> Figure:
         axes.bar_label(bars, fmt="%.0f" if key == "seconds" else "%.1f", fontsize=8, padding=3, color=INK)
         axes.set_xlabel(label)
         axes.margins(x=0.14)
-        _bare(axes)
+        bare_axes(axes)
     left.invert_yaxis()
     return figure
 
 
-def _bare(axes: Axes) -> None:
+def bare_axes(axes: Axes) -> None:
     """Keep the two axes that carry numbers."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(QUIET)

@@ -75,7 +75,7 @@ def draw_figures(out_dir: Path, results: Mapping[str, Any], num_finds: int) -> d
     scenes = [read_scene(out_dir, project, layout, run, classes, new_class) for run in layout["test_runs"]]
     stages = plots.stage_figure(results["stages"])
     return {
-        "slices": [slice_picture(scene, radii, colors) for scene in scenes],
+        "slices": [picture(*slice_figure(scene, radii, colors)) for scene in scenes],
         "precision_recall": [class_curves(evaluation, colors)],
         "montage": [find_picture(out_dir, project, results, radii, num_finds)],
         "few_shot": [search_curves(project, results, radii)],
@@ -109,8 +109,8 @@ def busiest_plane(tomogram: Tomogram, truth: Mapping[str, NDArray[np.float64]], 
     return int(crowd.argmax())
 
 
-def slice_picture(scene: Scene, radii: Mapping[str, float], colors: Mapping[str, str]) -> Picture:
-    """Show the busiest slab of a run: bare, with the truth, with hits, misses and false alarms."""
+def slice_figure(scene: Scene, radii: Mapping[str, float], colors: Mapping[str, str]) -> tuple[Figure, str]:
+    """Show the busiest slab of a run: bare, with the truth, with hits, misses and false alarms; and a caption."""
     tomogram = scene.tomogram
     _, ny, nx = tomogram.shape
     plane = busiest_plane(tomogram, scene.truth, radii)
@@ -136,14 +136,15 @@ def slice_picture(scene: Scene, radii: Mapping[str, float], colors: Mapping[str,
             tally[color] += len(points)
     figure = plots.truth_and_picks_figure(image, tomogram.voxel_spacing, truth, outcomes, colors)
     hits, misses, alarms = tally.values()
-    untrained = ", ".join(name for name in scene.truth if name not in scene.picks)
+    others = ", ".join(name for name in scene.truth if name not in scene.picks)
+    untrained = f"The picker was not trained on {others}. " if others else ""
     caption = (
         f"Run {tomogram.run}, a slab of {SLAB_ANGSTROM / 10:.0f} nm at z = {height / 10:.0f} nm, the one "
         "with the most particles. Circles have the particle's radius and are drawn when its centre lies "
-        f"within half of that radius of the slab. The picker was not trained on {untrained}. Here: hits "
-        f"{hits}, missed {misses}, false alarms {alarms}."
+        f"within half of that radius of the slab. {untrained}Here: hits {hits}, missed {misses}, false alarms "
+        f"{alarms}."
     )
-    return picture(figure, caption)
+    return figure, caption
 
 
 def is_near(points_xyz: NDArray[np.float64], others_xyz: NDArray[np.float64], radius: float) -> NDArray[np.bool_]:
