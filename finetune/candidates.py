@@ -60,6 +60,12 @@ def load_candidates(
         raise InputError(f"candidates: '{path}' is damaged ({error}); run finetune predict again") from error
 
 
+def load_thresholds(folder: Path) -> dict[str, float]:
+    """Read the thresholds by which `save_candidates`'s caller chose the picks; the file is known to be whole."""
+    thresholds: dict[str, float] = json.loads((folder / FILE).read_text())["thresholds"]
+    return thresholds
+
+
 def _picks(rows: list[list[float]]) -> Picks:
     table = np.array(rows, np.float64).reshape(-1, 4)
     return Picks(table[:, :3], table[:, 3])

@@ -5,18 +5,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune.candidates import load_candidates
+import numpy as np
+
+from finetune.candidates import load_candidates, load_thresholds
 from finetune.checkpoint import Description, load_description
-from finetune.labels import LabelledRun, PicksConfig, class_radii, label_digests, read_labels
+from finetune.confusion import confuse
+from finetune.evaluation_table import confusion_table, score_table
+from finetune.intervals import LEVEL, Interval, bootstrap, caveat
+from finetune.labels import LabelledRun, PicksConfig, Points, class_radii, label_digests, read_labels
+from finetune.reliability import calibration_error, reliability
 from tomoseek.complexes import class_weight
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json
 from tomoseek.picks import Picks, list_picks, read_picks
-from tomoseek.score import average_precision, class_scores, precision_recall, weighted_f4
+from tomoseek.score import (
+    BETA,
+    average_precision,
+    class_scores,
+    hit_distances,
+    precision_recall,
+    ranked_hits,
+    run_counts,
+    weighted_f4,
+)
 from tomoseek.tomograms import find_tomograms, open_project
-
-BETA = 4.0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -31,11 +44,17 @@ class EvaluateConfig:
     picks: PicksConfig
     reference: PicksConfig
     candidates: str | None
+    bootstrap: int
+    figures: bool
     out_dir: str
+
+    def __post_init__(self) -> None:
+        if self.bootstrap < 0:
+            raise InputError(f"bootstrap: expected a number of draws, 0 for none, found {self.bootstrap}")
 
 
 def run(config: EvaluateConfig) -> None:
-    """Compare picks with the reference, print a table, write ``evaluation.json``."""
+    """Compare picks with the reference, print a table, write ``evaluation.json`` and figures."""
     if config.picks.user_id is None or config.picks.session_id is None:
         raise InputError("picks: expected the user_id and session_id of the picks to score, found null; give both")
     description = load_description(Path(config.checkpoint)) if config.checkpoint is not None else None
@@ -44,59 +63,120 @@ def run(config: EvaluateConfig) -> None:
     radii = class_radii(root, wanted)
     runs = labelled_runs(config, root, radii)
     runs, seen = separate_seen(config, description, runs)
-    reference = {run.name: run.points_xyz for run in runs}
     picks = {run.name: predicted(config, root, run.name, list(radii)) for run in runs}
     if wanted is None:
-        radii = {n: r for n, r in radii.items() if any(len(points[n]) for points in reference.values())}
+        radii = {n: r for n, r in radii.items() if any(len(run.points_xyz[n]) for run in runs)}
+    reference = {run.name: {name: run.points_xyz[name] for name in radii} for run in runs}
     for name in config.weights or {}:
         if name not in radii:
             raise InputError(f"weights: '{name}' is not scored; scored classes: {', '.join(radii)}")
     weights = {name: (config.weights or {}).get(name, class_weight(name)) for name in radii}
 
-    scores = class_scores(
-        {run: {name: points[name] for name in radii} for run, points in reference.items()},
-        {run: {name: found[name].points_xyz for name in radii} for run, found in picks.items()},
-        radii,
-    )
-    candidates, whole = candidates_of(config, picks)
-    classes: dict[str, dict[str, Any]] = {}
-    curves: dict[str, dict[str, list[float | None]]] = {}
-    for name, radius in radii.items():
-        truth = {run: points[name] for run, points in reference.items()}
-        scored = {run: found[name] for run, found in candidates.items()}
-        classes[name] = {
-            **{key: number(value) for key, value in scores[name].items()},
-            "average_precision": number(average_precision(truth, scored, radius)),
-            "weight": weights[name],
-            "radius_angstrom": radius,
-        }
-        columns = zip(("precision", "recall", "threshold"), precision_recall(truth, scored, radius), strict=True)
-        curves[name] = {key: [number(round(float(value), 5)) for value in values] for key, values in columns}
-    total = weighted_f4(scores, weights)
+    candidates, thresholds = candidates_of(config, picks)
+    whole = candidates is not None
+    ranked = candidates if candidates is not None else picks
+    if thresholds is None and description is not None:
+        thresholds = description.thresholds
+    rankings = {name: ranked_hits(*of_class(name, reference, ranked), radius) for name, radius in radii.items()}
+    bins = {name: reliability(*ranking) for name, ranking in rankings.items()}
+    confusion = confuse(reference, picks, radii)
     evaluation = {
-        "weighted_f4": number(total),
-        "classes": classes,
+        **measure(reference, picks, ranked, radii, weights, config.bootstrap),
         "runs": list(reference),
         "settings": {
             "beta": BETA,
             "project": config.data.project,
             "checkpoint": config.checkpoint,
-            "thresholds": description.thresholds if description else None,
+            "thresholds": thresholds,
             "picks": {"user_id": config.picks.user_id, "session_id": config.picks.session_id},
             "reference": {"user_id": config.reference.user_id, "session_id": config.reference.session_id},
             "runs_seen_in_training": seen,
             "curves_from": "candidates" if whole else "picks above threshold",
         },
-        "curves": curves,
+        "bootstrap": {"draws": config.bootstrap, "level": LEVEL, "caveat": caveat(len(runs), config.bootstrap)},
+        "confusion": confusion.record(),
+        "reliability": {name: table.record() if table else None for name, table in bins.items()},
+        "curves": {name: curve(*of_class(name, reference, ranked), radius) for name, radius in radii.items()},
     }
-    path = Path(config.out_dir) / "evaluation.json"
-    atomic_write_json(path, evaluation)
-    print(table(total, classes, list(reference)))
+    for name, row in evaluation["classes"].items():
+        scores, right = rankings[name]
+        picked = scores >= (thresholds or {}).get(name, -np.inf)
+        row["expected_calibration_error"] = calibration_error(bins[name])
+        row["expected_calibration_error_of_picks"] = calibration_error(reliability(scores[picked], right[picked]))
+    out_dir = Path(config.out_dir)
+    atomic_write_json(out_dir / "evaluation.json", evaluation)
+    print(score_table(evaluation))
     if seen:
         print(f"NOT A TEST: the checkpoint saw {', '.join(seen)} (training or thresholds); this reads too well")
     if not whole:
         print("average precision covers picks above threshold only: no candidates.json of these; set candidates")
-    print(f"wrote {path}")
+    if evaluation["bootstrap"]["caveat"]:
+        print(evaluation["bootstrap"]["caveat"])
+    if confusion.any:
+        print(f"\n{confusion_table(confusion)}\n")
+    print(f"wrote {out_dir / 'evaluation.json'}")
+    if config.figures:
+        from finetune.evaluation_figures import write_figures  # matplotlib is slow to import
+
+        drawn = write_figures(out_dir / "figures", evaluation, rankings, bins, confusion, runs, picks)
+        print(f"drew {', '.join(path.name for path in drawn)} in {out_dir / 'figures'}")
+
+
+def measure(
+    reference: dict[str, dict[str, Points]],
+    picks: dict[str, dict[str, Picks]],
+    ranked: dict[str, dict[str, Picks]],
+    radii: dict[str, float],
+    weights: dict[str, float],
+    num_draws: int,
+) -> dict[str, Any]:
+    """Return ``weighted_f4`` and ``classes`` of ``evaluation.json``, with their intervals.
+
+    Parameters
+    ----------
+    reference
+        Run to class to ``(n, 3)`` points in Å.
+    picks, ranked
+        Run to class to the picks that are scored, and to those that average precision ranks.
+    radii, weights
+        By class, radii in Å.
+    num_draws
+        Of runs, for the intervals.
+    """
+    found = {run: {name: by_class[name].points_xyz for name in radii} for run, by_class in picks.items()}
+    scores = class_scores(reference, found, radii)
+    intervals = bootstrap(run_counts(reference, found, radii), weights, num_draws)
+    classes: dict[str, dict[str, Any]] = {}
+    for name, radius in radii.items():
+        distances = np.concatenate([hit_distances(reference[run][name], found[run][name], radius) for run in reference])
+        bounds = {"f4": intervals.f4, "precision": intervals.precision, "recall": intervals.recall} if intervals else {}
+        classes[name] = {
+            **{key: number(value) for key, value in scores[name].items()},
+            "average_precision": number(average_precision(*of_class(name, reference, ranked), radius)),
+            "median_localisation_error_angstrom": float(np.median(distances)) if len(distances) else None,
+            "mean_localisation_error_angstrom": float(np.mean(distances)) if len(distances) else None,
+            **{f"{key}_interval": pair(bounds[key][name]) if bounds else None for key in ("f4", "precision", "recall")},
+            "weight": weights[name],
+            "radius_angstrom": radius,
+        }
+    return {
+        "weighted_f4": number(weighted_f4(scores, weights)),
+        "weighted_f4_interval": pair(intervals.weighted_f4) if intervals else None,
+        "classes": classes,
+    }
+
+
+def of_class(
+    name: str, reference: dict[str, dict[str, Points]], picks: dict[str, dict[str, Picks]]
+) -> tuple[dict[str, Points], dict[str, Picks]]:
+    """Return run to points, and run to picks, of one class."""
+    return {run: points[name] for run, points in reference.items()}, {run: p[name] for run, p in picks.items()}
+
+
+def curve(truth: dict[str, Points], scored: dict[str, Picks], radius: float) -> dict[str, list[float | None]]:
+    """Return the precision-recall curve of one class as JSON holds it."""
+    columns = zip(("precision", "recall", "threshold"), precision_recall(truth, scored, radius), strict=True)
+    return {key: [number(round(float(value), 5)) for value in values] for key, values in columns}
 
 
 def labelled_runs(config: EvaluateConfig, root: Any, radii: dict[str, float]) -> list[LabelledRun]:
@@ -173,15 +253,16 @@ def predicted(config: EvaluateConfig, root: Any, run_name: str, names: list[str]
 
 def candidates_of(
     config: EvaluateConfig, picks: dict[str, dict[str, Picks]]
-) -> tuple[dict[str, dict[str, Picks]], bool]:
-    """Return predict's candidates if they belong to these picks, else the picks; and whether it did."""
+) -> tuple[dict[str, dict[str, Picks]] | None, dict[str, float] | None]:
+    """Return predict's candidates, and its thresholds, if they belong to these picks."""
     assert config.picks.user_id is not None and config.picks.session_id is not None
     if config.candidates is None:
-        return picks, False
-    found = load_candidates(Path(config.candidates), config.data.project, config.picks.user_id, config.picks.session_id)
+        return None, None
+    folder = Path(config.candidates)
+    found = load_candidates(folder, config.data.project, config.picks.user_id, config.picks.session_id)
     if found is None or any(run not in found or not set(picks[run]) <= set(found[run]) for run in picks):
-        return picks, False
-    return {run: found[run] for run in picks}, True
+        return None, None
+    return {run: found[run] for run in picks}, load_thresholds(folder)
 
 
 def number(value: float) -> float | None:
@@ -189,16 +270,6 @@ def number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def table(total: float, classes: dict[str, dict[str, Any]], runs: list[str]) -> str:
-    """Return the scores as lines to print."""
-    head = f"{'class':<22}{'weight':>7}{'F4':>7}{'prec.':>7}{'recall':>7}{'AP':>7}{'TP':>6}{'FP':>6}{'FN':>6}"
-    lines = []
-    for name, row in classes.items():
-        shares = [
-            "-" if row[key] is None else f"{row[key]:.3f}" for key in ("f4", "precision", "recall", "average_precision")
-        ]
-        counts = [str(row[key]) for key in ("tp", "fp", "fn")]
-        lines.append(
-            f"{name:<22}{row['weight']:>7g}" + "".join(f"{v:>7}" for v in shares) + "".join(f"{v:>6}" for v in counts)
-        )
-    return "\n".join([head, *lines, f"weighted F4 {total:.3f} on {len(runs)} runs: {', '.join(runs)}"])
+def pair(interval: Interval) -> list[float] | None:
+    """Return an interval as JSON can hold it."""
+    return None if math.isnan(interval[0]) else list(interval)
