@@ -1,19 +1,17 @@
 """A site is one particle: of picks of different objects in one place, one stays.
 
-Letters: n picks of all objects in one run, p pairs of them, e embedding dimensions.
+Letters: n picks of all objects in one run, e embedding dimensions.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from embed.cutoff import expected_at
 from embed.index import Found, Index
 from embed.search import Examples
+from tomoseek.conflicts import rival_pairs, winners
 from tomoseek.picks import Picks
 
 GivenUp = dict[str, Counter[str]]
@@ -58,42 +56,6 @@ def resolve_conflicts(
             given_up[name].update(names[owner[other]] for other in won_by[won_by >= 0])
             kept[name][run] = Picks(mine.points_xyz[won_by < 0], mine.scores[won_by < 0])
     return {name: _with_picks(each, kept[name]) for name, each in found.items()}, given_up
-
-
-def rival_pairs(
-    points_xyz: NDArray[np.float64], owner: NDArray[np.int64], radius: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Return ``(p, 2)`` pairs of ``(n, 3)`` points of different owners that lie within half the sum of their radii."""
-    if not len(points_xyz):
-        return np.zeros((0, 2), dtype=np.int64)
-    pairs = cKDTree(points_xyz).query_pairs(radius.max(), output_type="ndarray")
-    apart = np.linalg.norm(points_xyz[pairs[:, 0]] - points_xyz[pairs[:, 1]], axis=1)
-    near = (owner[pairs[:, 0]] != owner[pairs[:, 1]]) & (apart < radius[pairs].mean(1))
-    return np.asarray(pairs[near], dtype=np.int64)
-
-
-def winners(pairs: NDArray[np.int64], unlike: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-    """Return for each of n picks the one that it is given up to, -1 where it stays.
-
-    The least unlike its examples goes first; a pick that was given up takes no other with it.
-
-    Parameters
-    ----------
-    pairs
-        ``(p, 2)``, as `rival_pairs` returns them.
-    unlike
-        ``(n,)``.
-    """
-    beside = defaultdict(list)
-    for one, other in pairs:
-        beside[one].append(other)
-        beside[other].append(one)
-    winner = np.full(len(unlike), -1, dtype=np.int64)
-    for pick in sorted(beside, key=lambda pick: unlike[pick]):
-        if winner[pick] < 0:
-            others = np.array(beside[pick])
-            winner[others[winner[others] < 0]] = pick
-    return winner
 
 
 def _with_picks(found: Found, kept: dict[str, Picks]) -> Found:
