@@ -70,6 +70,29 @@ def test_picks_survive_the_round_trip_through_a_star_file(tmp_path: Path) -> Non
     assert list(read_star(path, TOMOGRAMS, run="002")) == ["002"]
 
 
+def test_picks_survive_the_round_trip_through_a_star_file_of_relion_4(tmp_path: Path) -> None:
+    path = tmp_path / "ribosome.star"
+    written = {"TS_1": some_picks(0), "002": some_picks(1, 3)}
+    write_star(path, [(run, "ribosome", picks) for run, picks in written.items()], TOMOGRAMS.values(), 1.54)
+    back = read_star(path, TOMOGRAMS)
+    for run, picks in written.items():
+        assert np.allclose(back[run].points_xyz, picks.points_xyz, atol=2e-3)
+        assert np.allclose(back[run].scores, picks.scores, rtol=1e-5)
+
+
+def test_relion_4_finds_pixels_of_the_tilt_series_in_the_first_table(tmp_path: Path) -> None:
+    path = tmp_path / "ribosome.star"
+    picks = Picks(np.array([[154.0, 77.0, 15.4]]), np.array([0.25]))
+    write_star(path, [("TS_1", "ribosome", picks)], TOMOGRAMS.values(), 1.54)
+    blocks = starfile.read(path, always_dict=True)
+    assert list(blocks) == ["particles", "optics"]  # the import of RELION 4 reads the first and no other
+    row = blocks["particles"].iloc[0]
+    assert [row[f"rlnCoordinate{axis}"] for axis in "XYZ"] == [100, 50, 10]
+    assert row["rlnAutopickFigureOfMerit"] == 0.25
+    assert blocks["optics"].iloc[0]["rlnTomoTiltSeriesPixelSize"] == 1.54
+    assert row["rlnOpticsGroup"] == blocks["optics"].iloc[0]["rlnOpticsGroup"]
+
+
 def test_relion_4_counts_pixels_of_the_tilt_series_however_particles_were_binned(tmp_path: Path) -> None:
     path = tmp_path / "particles.star"
     columns = "TomoName CoordinateX CoordinateY CoordinateZ OpticsGroup"

@@ -1,4 +1,4 @@
-"""Particle star files: centred coordinates in Å (RELION 5), or pixels of the tilt series (RELION 4)."""
+"""Particle star files: centred coordinates in Å (RELION 5), or pixels of the unbinned tilt series (RELION 4)."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -87,11 +87,15 @@ def read_star(path: str | Path, tomograms: Mapping[str, Any], run: str | None = 
     return {name: Picks(points[names == name], scores[names == name]) for name in dict.fromkeys(names)}
 
 
-def write_star(path: str | Path, rows: Iterable[PickRow], tomograms: Iterable[Any]) -> None:
-    """Write picks of one class as a RELION 5 particle star file with centred coordinates.
+def write_star(
+    path: str | Path, rows: Iterable[PickRow], tomograms: Iterable[Any], tilt_series_pixel_size: float | None = None
+) -> None:
+    """Write picks of one class as a particle star file of RELION 5, or with a pixel size of RELION 4.
 
-    ``rlnCenteredCoordinate{X,Y,Z}Angst`` is the distance in Å from the centre of the volume, which lies at
-    half its shape times the voxel spacing, as copick exports it; ``rlnAutopickFigureOfMerit`` is the score.
+    RELION 5: ``rlnCenteredCoordinate{X,Y,Z}Angst`` is the distance in Å from the centre of the volume, which lies at
+    half its shape times the voxel spacing, as copick exports it. RELION 4: ``rlnCoordinate{X,Y,Z}`` counts pixels
+    of the unbinned tilt series from the corner, and an optics table gives their size. ``rlnAutopickFigureOfMerit``
+    is the score.
 
     Parameters
     ----------
@@ -101,10 +105,14 @@ def write_star(path: str | Path, rows: Iterable[PickRow], tomograms: Iterable[An
         (run, object name, picks); RELION wants one class per file.
     tomograms
         The `Tomogram` of every run in ``rows``: its shape and voxel spacing put the centre.
+    tilt_series_pixel_size
+        Å per pixel of the unbinned tilt series, for RELION 4; None writes for RELION 5.
 
     References
     ----------
-    RELION 5 documentation, subtomogram tutorial, "Particle coordinates": centred coordinates in Å.
+    RELION 5 documentation, subtomogram tutorial, "Particle coordinates": centred coordinates in Å. RELION 4,
+    "Particle set" among its data types, and ``src/jaz/tomography/apps/import_particles.cpp``: the import takes the
+    first table of the file, so the particles come before the optics.
     """
     rows = list(rows)
     names = sorted({object_name for _, object_name, _ in rows})
@@ -113,13 +121,21 @@ def write_star(path: str | Path, rows: Iterable[PickRow], tomograms: Iterable[An
             f"expected picks of one class for one star file, found {', '.join(names)}: write one file each"
         )
     centres = {tomogram.run: _centre(tomogram) for tomogram in tomograms}
-    lines = ["data_particles", "", "loop_"]
-    columns = [RUN, *CENTRED, SCORE]
-    lines += [f"_{column} #{number}" for number, column in enumerate(columns, start=1)]
+    pixel = tilt_series_pixel_size
+    lines = _head("particles", [RUN, *CENTRED, SCORE] if pixel is None else [RUN, *PIXELS, SCORE, GROUP])
+    group = "" if pixel is None else " 1"
     for run, _, picks in rows:
-        for (x, y, z), score in zip(picks.points_xyz - centres[run], picks.scores, strict=True):
-            lines.append(f"{run} {x:.3f} {y:.3f} {z:.3f} {score:.6g}")
+        places = picks.points_xyz - centres[run] if pixel is None else picks.points_xyz / pixel  # (n, 3) x y z
+        for (x, y, z), score in zip(places, picks.scores, strict=True):
+            lines.append(f"{run} {x:.3f} {y:.3f} {z:.3f} {score:.6g}{group}")
+    if pixel is not None:
+        lines += ["", *_head("optics", [GROUP, f"{GROUP}Name", PIXEL_SIZE]), f"1 opticsGroup1 {pixel:g}"]
     atomic_write_text(Path(path), "\n".join(lines) + "\n")
+
+
+def _head(table: str, columns: list[str]) -> list[str]:
+    """Lines that open a table."""
+    return [f"data_{table}", "", "loop_", *(f"_{column} #{number}" for number, column in enumerate(columns, start=1))]
 
 
 def _tables(path: Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
