@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from finetune.calibration import Calibration
 from finetune.decoder import Decoder, Picker
 from tomoseek.encoder import Encoder, EncoderConfig
 from tomoseek.errors import InputError
@@ -28,9 +29,9 @@ class Description:
     radii
         Class name to radius in Å; its order is the order of the heatmaps.
     thresholds
-        Class name to the least score of a pick.
+        Class name to the least score of a pick: a probability where there is a calibration.
     threshold_runs
-        Runs on which the thresholds were chosen, see ``LabelledRun.seen``.
+        Runs on which calibration and thresholds were chosen, see ``LabelledRun.seen``.
     training_runs
         Runs whose labels trained the weights.
     voxel_spacing
@@ -41,6 +42,9 @@ class Description:
         Width of the decoder at stride 4 and stride 2.
     provenance
         Settings, encoder, validation scores: to be read, not needed to predict.
+    calibration
+        Class name to how its heatmap values become probabilities. Empty in checkpoints older than this: scores and
+        thresholds are then heatmap values.
     """
 
     radii: dict[str, float]
@@ -51,6 +55,7 @@ class Description:
     model: dict[str, Any]
     decoder_channels: list[int]
     provenance: dict[str, Any]
+    calibration: dict[str, Calibration] = field(default_factory=dict)
 
     @property
     def seen_runs(self) -> list[dict[str, Any]]:
@@ -87,8 +92,11 @@ def load_description(folder: Path) -> Description:
             "or give checkpoint=FOLDER"
         )
     try:
-        return Description(**json.loads(path.read_text()))
-    except (json.JSONDecodeError, TypeError) as error:
+        content = json.loads(path.read_text())
+        numbers = content.pop("calibration", {})
+        calibration = {name: Calibration(**values) for name, values in numbers.items()}
+        return Description(**content, calibration=calibration)
+    except (json.JSONDecodeError, TypeError, AttributeError) as error:
         raise InputError(f"checkpoint: '{path}' is damaged or of another version ({error}); train again") from error
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from finetune.decoder import Picker
 from finetune.targets import STRIDE
+from tomoseek.conflicts import rival_pairs, winners
 from tomoseek.errors import InputError
 from tomoseek.geometry import cell_to_voxel, indices_to_points
 from tomoseek.peaks import find_peaks
@@ -20,6 +21,7 @@ from tomoseek.tomograms import Tomogram
 from tomoseek.training import autocast
 
 MAX_PEAKS = 5000
+FLIPS: tuple[list[int], ...] = ([], [3], [4], [3, 4])  # of b, c, z, y, x: about y, x, both; as trained
 
 
 @dataclass(kw_only=True, slots=True)
@@ -41,17 +43,17 @@ class DetectConfig:
 
 
 def find_particles(
-    tomogram: Tomogram, picker: Picker, radii: dict[str, float], config: DetectConfig, device: torch.device,
+    tomogram: Tomogram, picker: nn.Module, radii: dict[str, float], config: DetectConfig, device: torch.device,
     progress: bool = True,
 ) -> dict[str, Picks]:  # fmt: skip
-    """Return each class's candidates of score ``min_score`` and more, best first.
+    """Return each class's candidates of heatmap value ``min_score`` and more, best first; scores are these values.
 
     Parameters
     ----------
     tomogram
         Volume to search.
     picker
-        Trained network, on ``device``, in eval mode.
+        Trained network, or several as one, on ``device``, in eval mode.
     radii
         Class name to radius in Å, in the order of the network's heatmaps.
     config
@@ -64,12 +66,12 @@ def find_particles(
 
     def score(volume: Tensor) -> Tensor:
         with torch.inference_mode(), autocast(device):
-            if not config.flips:
-                return torch.sigmoid(picker(volume).float())  # (b, c, z, y, x)
-            views = [[], [3], [4], [3, 4]]
-            return torch.stack([torch.sigmoid(picker(volume.flip(axes)).float()).flip(axes) for axes in views]).mean(
-                0
-            )  # (b, c, z, y, x)
+            views = FLIPS if config.flips else FLIPS[:1]
+            total = torch.zeros(())
+            for axes in views:
+                heatmap = torch.sigmoid(picker(volume.flip(axes)).float()).flip(axes)  # (b, c, z, y, x)
+                total = total.to(heatmap) + heatmap
+            return total / len(views)
 
     heatmaps = predict_tiled(
         tomogram, score, tile=(config.tile[0], config.tile[1], config.tile[2]), overlap=config.overlap,
@@ -90,7 +92,29 @@ def find_particles(
 
 def keep_above(candidates: dict[str, Picks], thresholds: dict[str, float]) -> dict[str, Picks]:
     """Keep each class's candidates that reach its threshold."""
-    return {
-        name: Picks(picks.points_xyz[picks.scores >= thresholds[name]], picks.scores[picks.scores >= thresholds[name]])
-        for name, picks in candidates.items()
-    }
+    return {name: _only(picks, picks.scores >= thresholds[name]) for name, picks in candidates.items()}
+
+
+def one_per_site(picks: dict[str, Picks], radii: dict[str, float]) -> dict[str, Picks]:
+    """Of picks of different classes in one place, keep the most probable.
+
+    One place is within half the sum of the radii. This makes a set of picks without look-alikes, and costs recall
+    where two classes cannot be told apart: then the true one loses the place as often as not.
+
+    Parameters
+    ----------
+    picks
+        Class to picks of one run, scored by probability, which alone compares between classes.
+    radii
+        Class to radius, Å.
+    """
+    owner = np.repeat(np.arange(len(picks)), [len(each) for each in picks.values()])  # (n,)
+    sizes = np.array([radii[name] for name in picks])
+    points = np.concatenate([each.points_xyz for each in picks.values()])  # (n, 3) x y z
+    scores = np.concatenate([each.scores for each in picks.values()])  # (n,)
+    stays = winners(rival_pairs(points, owner, sizes[owner]), -scores) < 0
+    return {name: _only(each, stays[owner == number]) for number, (name, each) in enumerate(picks.items())}
+
+
+def _only(picks: Picks, kept: NDArray[np.bool_]) -> Picks:
+    return Picks(picks.points_xyz[kept], picks.scores[kept])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.candidates import load_candidates, load_thresholds
+from finetune.candidates import load_candidates, load_thresholds, seen_by_picks
 from finetune.checkpoint import Description, load_description
 from finetune.confusion import confuse
 from finetune.evaluation_table import confusion_table, score_table
@@ -217,7 +217,9 @@ def separate_seen(
         If ``data.runs`` names such a run, or no other is left, unless ``allow_training_runs``.
     """
     project = str(Path(config.data.project or "").resolve())
-    known = description.seen_runs if description else []
+    whose = (config.data.project, config.picks.user_id or "", config.picks.session_id or "")
+    by_picks = seen_by_picks(Path(config.candidates), *whose) if description and config.candidates else []
+    known = [*(description.seen_runs if description else []), *by_picks]  # of an ensemble every member's
     by_name = {(entry["project"], entry["run"]) for entry in known}
     by_labels = {label for entry in known for label in entry["labels"].items()}
     seen = [

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune.calibration import Calibration, calibrate
 from finetune.candidates import save_candidates
-from finetune.checkpoint import Description, load_checkpoint
-from finetune.detect import DetectConfig, find_particles, keep_above
+from finetune.checkpoint import Description
+from finetune.detect import DetectConfig, find_particles, keep_above, one_per_site
+from finetune.ensemble import load_ensemble
 from finetune.labels import PicksConfig
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig
@@ -23,11 +25,26 @@ class PredictConfig:
 
     data: DataConfig
     checkpoint: str
+    ensemble: list[str]
     picks: PicksConfig
     thresholds: dict[str, float] | None
+    one_per_site: bool
     detect: DetectConfig
+    relion: int
+    tilt_series_pixel_size: float | None
     out_dir: str
     device: str
+
+    def __post_init__(self) -> None:
+        if self.relion not in (4, 5):
+            raise InputError(f"relion: expected 4 or 5, found {self.relion}")
+        if self.relion == 4 and not (self.tilt_series_pixel_size or 0) > 0:
+            raise InputError(
+                "tilt_series_pixel_size: relion=4 counts pixels of the unbinned tilt series, expected their size in Å, "
+                f"found {self.tilt_series_pixel_size}; give it, or set relion=5"
+            )
+        if len({self.checkpoint, *self.ensemble}) <= len(self.ensemble):
+            raise InputError(f"ensemble: expected checkpoints other than '{self.checkpoint}', each once")
 
 
 def run(config: PredictConfig) -> None:
@@ -36,7 +53,9 @@ def run(config: PredictConfig) -> None:
     if user_id is None or session_id is None:
         raise InputError("picks: expected a user_id and a session_id to write under, found null; give both")
     device = pick_device(config.device)
-    picker, description = load_checkpoint(Path(config.checkpoint), device)
+    picker, description = load_ensemble([Path(folder) for folder in (config.checkpoint, *config.ensemble)], device)
+    if not description.calibration:
+        print("scores are heatmap values, no probabilities: the checkpoint is older than calibration; train again")
     thresholds = choose(description, config.thresholds, config.detect.min_score)
     tomograms = find_tomograms(config.data)
     for tomogram in tomograms:
@@ -52,8 +71,11 @@ def run(config: PredictConfig) -> None:
     rows: list[tuple[str, str, Picks]] = []
     for number, tomogram in enumerate(tomograms, start=1):
         with Stopwatch() as watch:
-            found = find_particles(tomogram, picker, description.radii, config.detect, device)
+            heatmap_peaks = find_particles(tomogram, picker, description.radii, config.detect, device)
+            found = calibrate(heatmap_peaks, description.calibration)
             picks = keep_above(found, thresholds)
+            if config.one_per_site:
+                picks = one_per_site(picks, description.radii)
             for name in description.radii:
                 write_picks(root, tomogram.run, name, picks[name], user_id, session_id)
         candidates[tomogram.run] = found
@@ -64,8 +86,11 @@ def run(config: PredictConfig) -> None:
     out_dir = Path(config.out_dir)
     write_csv(out_dir / "picks.csv", rows)
     for name in description.radii:
-        write_star(out_dir / f"{name}.star", [row for row in rows if row[1] == name], tomograms)
-    save_candidates(out_dir, candidates, config.data.project, user_id, session_id, thresholds)
+        mine = [row for row in rows if row[1] == name]
+        write_star(
+            out_dir / f"{name}.star", mine, tomograms, config.tilt_series_pixel_size if config.relion == 4 else None
+        )
+    save_candidates(out_dir, candidates, config.data.project, user_id, session_id, thresholds, description.seen_runs)
     print(f"wrote copick picks ({user_id}/{session_id}) and {out_dir}/picks.csv, *.star, candidates.json")
 
 
@@ -75,14 +100,19 @@ def choose(description: Description, override: dict[str, float] | None, min_scor
     Raises
     ------
     InputError
-        If an override names a class the checkpoint does not know, or lies below ``min_score``.
+        If an override names a class the checkpoint does not know, or lies below what ``min_score``, a value of the
+        heatmap, is as a score: candidates between the two are not there.
     """
     thresholds = dict(description.thresholds)
     for name, value in (override or {}).items():
         if name not in thresholds:
             raise InputError(f"thresholds: '{name}' is no class of the checkpoint; known: {', '.join(thresholds)}")
-        if not min_score <= value <= 1:
-            raise InputError(f"thresholds.{name}: expected between detect.min_score = {min_score} and 1, found {value}")
+        least = float(description.calibration.get(name, Calibration())(min_score))
+        if not least <= value <= 1:
+            raise InputError(
+                f"thresholds.{name}: expected between {least:.2g}, the score at detect.min_score = {min_score}, and 1, "
+                f"found {value}"
+            )
         thresholds[name] = float(value)
     return thresholds
 

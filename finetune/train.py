@@ -223,4 +223,5 @@ def describe(
             "validation": {"weighted_f4": result.weighted_f4, "classes": result.f4},
             "settings": settings,
         },
+        calibration=result.calibration,
     )

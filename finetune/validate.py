@@ -1,20 +1,23 @@
-"""Search labelled runs, choose thresholds on them and say how well they do there."""
+"""Search labelled runs, calibrate scores and choose thresholds on them, and say how well they do there."""
 
 from dataclasses import dataclass
 
 import torch
 
+from finetune.calibration import Calibration, are_right, fit_calibration
 from finetune.decoder import Picker
 from finetune.detect import DetectConfig, find_particles
 from finetune.labels import LabelledRun
-from finetune.thresholds import choose_threshold, f4_at
+from finetune.thresholds import Points, choose_threshold, f4_at
+from tomoseek.picks import Picks
 from tomoseek.score import weighted_f4
 
 
 @dataclass(slots=True)
 class Validation:
-    """Per class the threshold chosen and the F4 it gives on the same runs."""
+    """Per class the calibration fitted, the threshold chosen, a probability, and the F4 it gives on the same runs."""
 
+    calibration: dict[str, Calibration]
     thresholds: dict[str, float]
     f4: dict[str, float]
     weighted_f4: float
@@ -33,12 +36,34 @@ def validate(
     config: DetectConfig,
     device: torch.device,
 ) -> Validation:
-    """Predict ``runs`` and choose every class's threshold on them."""
+    """Predict ``runs``; fit every class's calibration and choose its threshold on them."""
     candidates = {run.name: find_particles(run.tomogram, picker, radii, config, device, progress=False) for run in runs}
+    reference = {name: {run.name: run.points_xyz[name] for run in runs} for name in radii}
+    return choose(reference, candidates, radii)
+
+
+def choose(
+    reference: dict[str, dict[str, Points]], candidates: dict[str, dict[str, Picks]], radii: dict[str, float]
+) -> Validation:
+    """Fit every class's calibration and choose its threshold.
+
+    The threshold is chosen among heatmap values and then told as a probability. That loses nothing, as their order
+    is the same; and heatmap values are the unit in which scores wobble alike in every class.
+
+    Parameters
+    ----------
+    reference
+        Class to run to ``(n, 3)`` points, Å.
+    candidates
+        Run to class to candidates, scored by the heatmap.
+    radii
+        Class to radius, Å.
+    """
+    found = {name: {run: by_class[name] for run, by_class in candidates.items()} for name in radii}
+    calibration = fit_calibration({name: are_right(reference[name], found[name], radii[name]) for name in radii})
     thresholds, f4 = {}, {}
     for name, radius in radii.items():
-        reference = {run.name: run.points_xyz[name] for run in runs}
-        found = {run_name: picks[name] for run_name, picks in candidates.items()}
-        thresholds[name] = choose_threshold(reference, found, radius)
-        f4[name] = f4_at(reference, found, radius, thresholds[name])
-    return Validation(thresholds, f4, weighted_f4({name: {"f4": value} for name, value in f4.items()}))
+        value = choose_threshold(reference[name], found[name], radius)
+        f4[name] = f4_at(reference[name], found[name], radius, value)
+        thresholds[name] = round(float(calibration[name](value)), 6)
+    return Validation(calibration, thresholds, f4, weighted_f4({name: {"f4": value} for name, value in f4.items()}))

@@ -1,0 +1,127 @@
+"""Several trained pickers of the same classes as one: their evidence, each in its own calibration, is averaged.
+
+Letters: m members, b tiles, c classes, z y x cells.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import expit
+from torch import Tensor, nn
+
+from finetune.calibration import Calibration, log_odds
+from finetune.checkpoint import Description, load_checkpoint
+from finetune.decoder import Picker
+from tomoseek.errors import InputError
+
+SPACING_TOLERANCE = 0.01
+
+
+class Ensemble(nn.Module):
+    """Mean of the log odds that each member's calibration gives, told on the scale of the first one's heatmap.
+
+    So one member gives its own heatmap, and peaks, least values and calibration are those of the first for any number.
+    Members run one after the other on each tile: only one heatmap of the tomogram is ever held.
+
+    Parameters
+    ----------
+    pickers
+        Trained networks, the first of them the one whose scale is kept.
+    calibrations
+        Of each its calibration of every class.
+    """
+
+    slope: Tensor
+    offset: Tensor
+
+    def __init__(self, pickers: list[Picker], calibrations: list[list[Calibration]]) -> None:
+        super().__init__()
+        self.pickers = nn.ModuleList(pickers)
+        slopes = torch.tensor([[each.slope for each in member] for member in calibrations])  # (m, c)
+        offsets = torch.tensor([[each.offset for each in member] for member in calibrations])  # (m, c)
+        self.register_buffer("slope", slopes / slopes[0])
+        self.register_buffer("offset", (offsets - offsets[0]) / slopes[0])
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Return logits ``(b, c, z/2, y/2, x/2)`` for normalised crops ``(b, 1, z, y, x)``."""
+        total = torch.zeros(())
+        for picker, slope, offset in zip(self.pickers, self.slope, self.offset, strict=True):
+            logits = picker(volume).float()  # (b, c, z/2, y/2, x/2)
+            total = total.to(logits) + logits * slope[:, None, None, None] + offset[:, None, None, None]
+        return total / len(self.pickers)
+
+
+def load_ensemble(folders: list[Path], device: torch.device) -> tuple[nn.Module, Description]:
+    """Read one or more checkpoints as one picker, in eval mode, and what describes it.
+
+    The description is that of the first, but for the thresholds, the means of the members' log odds, and the runs
+    seen, which are those that any member saw.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, classes, radii or voxel spacings differ, or only some are calibrated.
+    """
+    pickers, descriptions = zip(*(load_checkpoint(folder, device) for folder in folders), strict=True)
+    first = descriptions[0]
+    if len(folders) == 1:
+        return pickers[0], first
+    for folder, description in zip(folders[1:], descriptions[1:], strict=True):
+        check_member(folder, description, folders[0], first)
+    calibrations = [[each.calibration.get(name, Calibration()) for name in each.radii] for each in descriptions]
+    return Ensemble(list(pickers), calibrations).eval().to(device), join(list(descriptions))
+
+
+def check_member(folder: Path, description: Description, first_folder: Path, first: Description) -> None:
+    """Refuse a checkpoint whose heatmaps say something else than the first one's.
+
+    Raises
+    ------
+    InputError
+        If classes or their order, radii or voxel spacings differ, or one is calibrated and the other is not.
+    """
+    if list(description.radii.items()) != list(first.radii.items()):  # heatmaps go by order
+        expected, found = (", ".join(f"{k} ({v:g} Å)" for k, v in each.radii.items()) for each in (first, description))
+        raise InputError(
+            f"ensemble: expected the classes and radii of '{first_folder}' in '{folder}', in its order: {expected}, "
+            f"found {found}; train with the same classes"
+        )
+    if abs(description.voxel_spacing / first.voxel_spacing - 1) > SPACING_TOLERANCE:
+        raise InputError(
+            f"ensemble: expected '{folder}' trained at the {first.voxel_spacing:g} Å per voxel of '{first_folder}', "
+            f"found {description.voxel_spacing:g} Å; train at one spacing"
+        )
+    if bool(description.calibration) != bool(first.calibration):
+        older = first_folder if description.calibration else folder
+        raise InputError(
+            f"ensemble: expected calibrated scores from every checkpoint, found none in '{older}', which is of an "
+            "earlier version; train it again, or leave it out"
+        )
+
+
+def join(descriptions: list[Description]) -> Description:
+    """Describe an ensemble; see `load_ensemble`."""
+    first = descriptions[0]
+    odds = {name: [log_odds(each.thresholds[name]) for each in descriptions] for name in first.radii}
+    return Description(
+        radii=first.radii,
+        thresholds={name: round(float(expit(np.mean(values))), 4) for name, values in odds.items()},
+        threshold_runs=_united([each.threshold_runs for each in descriptions]),
+        training_runs=_united([each.training_runs for each in descriptions]),
+        voxel_spacing=first.voxel_spacing,
+        model=first.model,
+        decoder_channels=first.decoder_channels,
+        provenance=first.provenance,
+        calibration=first.calibration,
+    )
+
+
+def _united(lists: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Every entry once, in order."""
+    united: list[dict[str, Any]] = []
+    for entry in (entry for entries in lists for entry in entries):
+        if entry not in united:
+            united.append(entry)
+    return united
