@@ -11,7 +11,6 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from tomoseek.picks import Picks
-from tomoseek.score import take_in_turn
 
 FloatArray = NDArray[np.float64]
 
@@ -51,32 +50,6 @@ def calibrate(found: dict[str, Picks], calibration: dict[str, Calibration]) -> d
     }
 
 
-def are_right(
-    reference: dict[str, FloatArray], candidates: dict[str, Picks], radius: float
-) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Say of every candidate of a class whether it is right: the best in reach of a reference that no better one took.
-
-    Parameters
-    ----------
-    reference
-        Run name to ``(m, 3)`` points of the class, Å.
-    candidates
-        Run name to candidates of the class; the same runs.
-    radius
-        Radius of the class, Å; reach is half of it.
-
-    Returns
-    -------
-    Scores and whether they are right, each ``(n,)`` over all runs.
-    """
-    scores, right = [np.zeros(0)], [np.zeros(0, dtype=bool)]
-    for run, points in reference.items():
-        order = np.argsort(-candidates[run].scores, kind="stable")
-        scores.append(candidates[run].scores[order])
-        right.append(take_in_turn(points, candidates[run].points_xyz[order], radius))
-    return np.concatenate(scores), np.concatenate(right)
-
-
 def fit_calibration(
     outcomes: dict[str, tuple[FloatArray, NDArray[np.bool_]]],
 ) -> dict[str, Calibration]:
@@ -89,7 +62,7 @@ def fit_calibration(
     Parameters
     ----------
     outcomes
-        Class to heatmap values and whether they were right, as `are_right` returns them.
+        Class to heatmap values and whether they were right, as `tomoseek.score.ranked_hits` returns them.
     """
     values = {name: log_odds(scores) for name, (scores, _) in outcomes.items()}  # (n,) each
     right = {name: hits.astype(np.float64) for name, (_, hits) in outcomes.items()}  # (n,) each

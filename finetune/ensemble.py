@@ -107,7 +107,7 @@ def join(descriptions: list[Description]) -> Description:
     odds = {name: [log_odds(each.thresholds[name]) for each in descriptions] for name in first.radii}
     return Description(
         radii=first.radii,
-        thresholds={name: round(float(expit(np.mean(values))), 4) for name, values in odds.items()},
+        thresholds={name: round(float(expit(np.mean(values))), 6) for name, values in odds.items()},
         threshold_runs=_united([each.threshold_runs for each in descriptions]),
         training_runs=_united([each.training_runs for each in descriptions]),
         voxel_spacing=first.voxel_spacing,

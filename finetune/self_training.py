@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from finetune.calibration import Calibration, calibrate
 from finetune.crops import Batch, CropSampler
 from finetune.decoder import Picker
 from finetune.detect import DetectConfig, find_particles
@@ -59,10 +60,10 @@ def find_unlabelled(data: DataConfig, wanted: list[str] | None, labelled: list[L
 
 
 def label_with_own_finds(
-    picker: Picker, tomograms: list[Tomogram], radii: dict[str, float], config: SelfTrainingConfig,
-    detect: DetectConfig, device: torch.device,
+    picker: Picker, tomograms: list[Tomogram], radii: dict[str, float], calibration: dict[str, Calibration],
+    config: SelfTrainingConfig, detect: DetectConfig, device: torch.device,
 ) -> list[LabelledRun]:  # fmt: skip
-    """Search tomograms; what scores ``accept`` is a particle, what scores less than ``reject`` is none.
+    """Search tomograms; what is right with a probability of ``accept`` is a particle, with less than ``reject`` none.
 
     Parameters
     ----------
@@ -72,6 +73,8 @@ def label_with_own_finds(
         Runs whose labels, if there are any, are not looked at.
     radii
         Class name to radius in Å, in the order of the network's heatmaps.
+    calibration
+        What turns the teacher's heatmap values into probabilities.
     config
         What to believe.
     detect
@@ -81,11 +84,11 @@ def label_with_own_finds(
 
     Returns
     -------
-    Runs in which finds between the two scores are ``unsure_xyz``.
+    Runs in which finds between the two are ``unsure_xyz``.
     """
     runs = []
     for tomogram in tomograms:
-        found = find_particles(tomogram, picker, radii, detect, device, progress=False)
+        found = calibrate(find_particles(tomogram, picker, radii, detect, device, progress=False), calibration)
         sure = {name: picks.points_xyz[picks.scores >= config.accept] for name, picks in found.items()}
         unsure = {
             name: picks.points_xyz[(picks.scores < config.accept) & (picks.scores >= config.reject)]

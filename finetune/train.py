@@ -86,7 +86,10 @@ def run(config: TrainConfig) -> None:
             # With a time limit the schedule follows the clock where that runs faster than the steps.
             done = max(now, int(seconds / limit * config.num_steps))
             if unlabelled and not own and done >= config.self_training.starts_at * config.num_steps:
-                own = label_with_own_finds(averaged, unlabelled, radii, config.self_training, config.detect, device)
+                teacher = validate(averaged, held_out or training, radii, config.detect, device)
+                own = label_with_own_finds(
+                    averaged, unlabelled, radii, teacher.calibration, config.self_training, config.detect, device
+                )
                 batches = streams.enter_context(ahead(draw_batches(config, training, own, radii, now)))
             batch = next(batches)
             for group in optimizer.param_groups:

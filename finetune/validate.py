@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import torch
 
-from finetune.calibration import Calibration, are_right, fit_calibration
+from finetune.calibration import Calibration, fit_calibration
 from finetune.decoder import Picker
 from finetune.detect import DetectConfig, find_particles
 from finetune.labels import LabelledRun
 from finetune.thresholds import Points, choose_threshold, f4_at
 from tomoseek.picks import Picks
-from tomoseek.score import weighted_f4
+from tomoseek.score import ranked_hits, weighted_f4
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ def choose(
         Class to radius, Å.
     """
     found = {name: {run: by_class[name] for run, by_class in candidates.items()} for name in radii}
-    calibration = fit_calibration({name: are_right(reference[name], found[name], radii[name]) for name in radii})
+    calibration = fit_calibration({name: ranked_hits(reference[name], found[name], radii[name]) for name in radii})
     thresholds, f4 = {}, {}
     for name, radius in radii.items():
         value = choose_threshold(reference[name], found[name], radius)

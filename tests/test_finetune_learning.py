@@ -139,9 +139,10 @@ def test_own_finds_are_labels_unsure_or_nothing_by_their_score_and_survive_json(
     config = settings("self_training.runs=[one]", "self_training.accept=0.02", "self_training.reject=0.011")
     picker = fresh_picker("random-tiny", Unfreeze.none, 2, [32, 16], 0).eval()
     tomograms = find_unlabelled(data, ["one"], [])
-    (own,) = label_with_own_finds(picker, tomograms, RADII, config.self_training, config.detect, torch.device("cpu"))
+    cpu, detect = torch.device("cpu"), config.detect
+    (own,) = label_with_own_finds(picker, tomograms, RADII, {}, config.self_training, detect, cpu)
     everything = settings("self_training.accept=0.01", "self_training.reject=0.01").self_training
-    (whole,) = label_with_own_finds(picker, tomograms, RADII, everything, config.detect, torch.device("cpu"))
+    (whole,) = label_with_own_finds(picker, tomograms, RADII, {}, everything, detect, cpu)
     for name in RADII:
         assert len(own.points_xyz[name]) + len(own.unsure_xyz[name]) <= len(whole.points_xyz[name])
     assert sum(len(points) for points in whole.points_xyz.values()) > 0

@@ -10,7 +10,7 @@ import torch
 from scipy.special import expit
 
 from finetune import evaluate, predict
-from finetune.calibration import Calibration, are_right, calibrate, fit_calibration, log_odds
+from finetune.calibration import Calibration, calibrate, fit_calibration, log_odds
 from finetune.checkpoint import DESCRIPTION, Description, build_picker, load_description, save_checkpoint
 from finetune.detect import DetectConfig, find_particles, one_per_site
 from finetune.ensemble import Ensemble, load_ensemble
@@ -21,6 +21,7 @@ from tomoseek.config import compose_settings
 from tomoseek.encoder import EncoderConfig
 from tomoseek.errors import InputError
 from tomoseek.picks import Picks, read_picks, read_star, write_picks
+from tomoseek.score import ranked_hits
 from tomoseek.tomograms import add_tomogram, create_project, find_tomograms, open_project
 
 RADII = {"ball": 60.0, "shell": 80.0}
@@ -84,7 +85,7 @@ def test_thresholds_told_as_probabilities_keep_the_same_picks():
 
 def test_a_second_candidate_on_a_particle_is_not_right():
     found = Picks(np.array([[10.0, 0, 0], [0.0, 0, 0], [400.0, 0, 0]]), np.array([0.5, 0.9, 0.7]))
-    scores, right = are_right({"a": np.zeros((1, 3))}, {"a": found}, 60.0)
+    scores, right = ranked_hits({"a": np.zeros((1, 3))}, {"a": found}, 60.0)
     assert scores.tolist() == [0.9, 0.7, 0.5] and right.tolist() == [True, False, False]
 
 

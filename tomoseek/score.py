@@ -226,7 +226,7 @@ def ranked_hits(
     for run, picks in candidates.items():
         order = np.argsort(-picks.scores, kind="stable")
         scores.append(picks.scores[order])
-        hits.append(take_in_turn(reference.get(run, ()), picks.points_xyz[order], radius_angstrom))
+        hits.append(_take_in_turn(_points(reference.get(run, ())), picks.points_xyz[order], radius_angstrom))
     ranked = np.concatenate(scores) if scores else np.zeros(0)
     hit = np.concatenate(hits) if hits else np.zeros(0, dtype=bool)
     order = np.argsort(-ranked, kind="stable")
@@ -280,23 +280,8 @@ def average_precision(
     return float(np.sum(precision * np.diff(recall, prepend=0.0)))
 
 
-def take_in_turn(reference_xyz: ArrayLike, candidate_xyz: ArrayLike, radius_angstrom: float) -> NDArray[np.bool_]:
-    """Let each candidate in turn take the nearest free reference within half the radius; say which got one.
-
-    Parameters
-    ----------
-    reference_xyz
-        ``(m, 3)`` points in Å.
-    candidate_xyz
-        ``(n, 3)`` points in Å, best first.
-    radius_angstrom
-        Particle radius.
-
-    Returns
-    -------
-    ``(n,)``.
-    """
-    reference, candidate = _points(reference_xyz), _points(candidate_xyz)
+def _take_in_turn(reference: FloatArray, candidate: FloatArray, radius_angstrom: float) -> NDArray[np.bool_]:
+    """Let each candidate in turn take the nearest free reference in reach; say which got one."""
     hit = np.zeros(len(candidate), dtype=bool)
     if len(reference) == 0 or len(candidate) == 0:
         return hit
