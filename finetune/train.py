@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from finetune.checkpoint import DESCRIPTION, Description, save_checkpoint
+from finetune.checkpoint import DESCRIPTION, Description, load_description, save_checkpoint
 from finetune.crops import Batch, CropSampler
 from finetune.decoder import Picker
 from finetune.labels import LabelledRun, find_labelled_runs, split_runs
@@ -31,8 +31,8 @@ from tomoseek.training import Ema, ahead, autocast, cosine_learning_rate, load_s
 SPACING_TOLERANCE = 0.1
 
 
-def run(config: TrainConfig) -> None:
-    """Train, choose thresholds on the held-out runs, write the checkpoint."""
+def run(config: TrainConfig) -> float:
+    """Train, choose thresholds on the held-out runs, write the checkpoint; return the weighted F4 on those runs."""
     out_dir = Path(config.out_dir)
     state_path, log_path = out_dir / "state.safetensors", out_dir / "train_log.jsonl"
     device = pick_device(config.device)
@@ -62,7 +62,7 @@ def run(config: TrainConfig) -> None:
             )
         if meta["finished"] and (out_dir / DESCRIPTION).is_file():
             print(f"{out_dir} is already complete ({meta['step']} steps); resume=false trains it again")
-            return
+            return float(load_description(out_dir).provenance["validation"]["weighted_f4"])
         picker.load_state_dict(state["picker"])
         ema.module.load_state_dict(state["ema"])
         ema.num_updates = meta["ema_updates"]
@@ -134,6 +134,7 @@ def run(config: TrainConfig) -> None:
     where = "held-out" if held_out else "training"
     print(result.table(f"on {where} runs ({', '.join(run.name for run in held_out or training)})"))
     print(f"wrote {out_dir}: checkpoint={out_dir} predicts with it")
+    return result.weighted_f4
 
 
 def draw_batches(

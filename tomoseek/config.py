@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -47,7 +49,7 @@ class Command(NamedTuple):
     module: str
     summary: str
 
-    def load(self) -> tuple[type[Any], Callable[[Any], None]]:
+    def load(self) -> tuple[type[Any], Callable[[Any], object]]:
         """Import the module, for which no other command waits, and return the dataclass of ``run``, and ``run``."""
         main = import_module(self.module).run
         return get_type_hints(main)["config"], main
@@ -86,7 +88,9 @@ def launch(command: Command) -> None:
     """Compose the command's YAML with the command line's ``key=value`` words and run it.
 
     ``InputError`` and ``FileNotFoundError`` become one line on standard error and exit code 2, and so does a
-    word that Hydra cannot place. Any other exception keeps its traceback and exits with 1.
+    word that Hydra cannot place. Any other exception keeps its traceback and exits with 1. In a sweep
+    (``hydra.mode=MULTIRUN``) each trial writes to a folder of its own inside ``out_dir``, and the first trial
+    with bad input ends the sweep in the same way.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text(command.config_name))
@@ -95,11 +99,14 @@ def launch(command: Command) -> None:
     started = False
 
     @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=command.config_name)
-    def entry(config: DictConfig) -> None:
+    def entry(config: DictConfig) -> object:
         nonlocal started
         started = True
+        sweep = HydraConfig.get()
+        if sweep.mode is RunMode.MULTIRUN:
+            config.out_dir = sweep.runtime.output_dir
         try:
-            main(to_dataclass(schema, config))
+            return main(to_dataclass(schema, config))  # what a sweeper compares
         except (InputError, FileNotFoundError) as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
@@ -110,8 +117,10 @@ def launch(command: Command) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         if started:
             raise
-        reason = str(error).splitlines()[0]
-        print(f"error: {reason.rstrip('.')}; --help lists every setting", file=sys.stderr)
+        reason = str(error).splitlines()[0].rstrip(".")
+        swept = "hydra/sweeper" in reason
+        advice = "a sweep needs: pip install 'tomoseek[tune]'" if swept else "--help lists every setting"
+        print(f"error: {reason}; {advice}", file=sys.stderr)
         sys.exit(2)
 
 
