@@ -1,0 +1,1 @@
+"""Our picker beside the networks others train, by number of labelled tomograms and at equal processor time."""

@@ -1,0 +1,63 @@
+"""Seconds and peak memory of searching one tomogram of the challenge's size; one method to a process.
+
+OMP_NUM_THREADS=2 python -m benchmarks.peers.predict_cost ours
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import torch
+
+from benchmarks.peers.methods import KNOWN, OURS
+from benchmarks.peers.networks import build
+from benchmarks.peers.projects import CLASSES
+from finetune import train
+from finetune.detect import find_particles
+from finetune.settings import TrainConfig
+from tomoseek.complexes import COMPLEXES
+from tomoseek.config import Polarity, compose_settings
+from tomoseek.tomograms import Tomogram
+from tomoseek.training import Stopwatch
+
+TOMOGRAM, VOXEL_SPACING = (184, 630, 630), 10.0
+NUM_THREADS = 2
+
+
+def measure(name: str) -> dict[str, float]:
+    """Search noise with an untrained network; only peaks above a half count, of which noise has few."""
+    config = compose_settings("finetune_train", TrainConfig, ["detect.min_score=0.5"])
+    network, _ = KNOWN[name]
+    build_ours = network == OURS
+    picker = train.build(config, len(CLASSES)) if build_ours else build(network, len(CLASSES), 0)
+    noise = np.random.default_rng(0).standard_normal(TOMOGRAM, np.float32)
+    tomogram = Tomogram(
+        run="noise", tomogram_type="wbp", voxel_spacing=VOXEL_SPACING, array=noise, polarity=Polarity.dark,
+        source="memory",
+    )  # fmt: skip
+    radii = {key: COMPLEXES[key].radius_angstrom for key in CLASSES}
+    with Stopwatch() as watch:
+        find_particles(tomogram, picker.eval(), radii, config.detect, torch.device("cpu"))
+    parameters = sum(parameter.numel() for parameter in picker.parameters())
+    return {"parameters": parameters, "seconds": watch.seconds, "peak_memory_gb": watch.peak_memory_gb}
+
+
+def table(names: list[str]) -> str:
+    """Measure each method in its own process, one after the other."""
+    if len(os.sched_getaffinity(0)) < NUM_THREADS:
+        raise SystemExit(f"--predict-cost: expected {NUM_THREADS} cores, found this process pinned to fewer")
+    rows = [["method", "M parameters", "s", "peak GB"], ["---"] * 4]
+    for name in names:
+        words = [sys.executable, "-m", "benchmarks.peers.predict_cost", name]
+        environment = {**os.environ, "OMP_NUM_THREADS": f"{NUM_THREADS}"}
+        done = subprocess.run(words, check=True, env=environment, stdout=subprocess.PIPE, text=True)
+        cost = json.loads(done.stdout.splitlines()[-1])
+        row = [name, f"{cost['parameters'] / 1e6:.1f}", f"{cost['seconds']:.0f}", f"{cost['peak_memory_gb']:.2f}"]
+        rows.append(row)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1])))

@@ -1,0 +1,49 @@
+"""Search runs with a trained picker, ours or a peer's, and score what is found."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.peers import peer
+from benchmarks.peers.projects import CLASSES
+from finetune.checkpoint import load_checkpoint
+from finetune.detect import DetectConfig, find_particles, keep_above
+from finetune.labels import find_labelled_runs
+from finetune.settings import TrainConfig
+from tomoseek.config import compose_settings
+from tomoseek.demo_plan import bracket
+from tomoseek.score import average_precision, class_scores, weighted_f4
+
+CPU = torch.device("cpu")
+
+
+def load(folder: Path) -> tuple[nn.Module, dict[str, float], dict[str, float]]:
+    """Read a trained picker: the network, radii in Å and thresholds by class."""
+    if (folder / peer.DESCRIPTION).exists():
+        network, description = peer.load(folder)
+        return network, description["radii"], description["thresholds"]
+    picker, ours = load_checkpoint(folder, CPU)
+    return picker, ours.radii, ours.thresholds
+
+
+def score(folder: Path, config: Path, runs: list[str], words: tuple[str, ...]) -> dict[str, Any]:
+    """Score a trained picker on ``runs`` of the copick project ``config``; ``words`` are those it was trained with."""
+    network, radii, thresholds = load(folder)
+    data = [f"data.project={config}", f"data.runs={bracket(runs)}", f"classes={bracket(list(CLASSES))}"]
+    settings = compose_settings("finetune_train", TrainConfig, [*words, *data])
+    detect: DetectConfig = settings.detect
+    labelled, _ = find_labelled_runs(settings.data, settings.classes, settings.picks)
+    candidates = {
+        run.name: find_particles(run.tomogram, network, radii, detect, CPU, progress=False) for run in labelled
+    }
+    reference = {run.name: run.points_xyz for run in labelled}
+    kept = {name: keep_above(found, thresholds) for name, found in candidates.items()}
+    points = {run: {name: picks.points_xyz for name, picks in found.items()} for run, found in kept.items()}
+    scores = class_scores(reference, points, radii)
+    for name, radius in radii.items():
+        truth = {run: points_xyz[name] for run, points_xyz in reference.items()}
+        ranked = {run: found[name] for run, found in candidates.items()}
+        scores[name]["average_precision"] = average_precision(truth, ranked, radius)
+    return {"weighted_f4": weighted_f4(scores), "classes": scores}
