@@ -42,8 +42,7 @@ def measure(method: Method, labels: int, seed: int, arguments: argparse.Namespac
         if differ:
             raise SystemExit(f"{path} was made with other {', '.join(differ)}; give another --out, or remove it")
         return
-    cost = step_cost(method, project, out)
-    num_steps = arguments.num_steps or max(1, int(60 * arguments.minutes / cost))
+    num_steps = arguments.num_steps or max(1, int(60 * arguments.minutes / step_cost(method, project, out)))
     folder = out / "trained" / arguments.project / name
     shutil.rmtree(folder, ignore_errors=True)
     seconds = train(method.command(project.config(out), project, labels, seed, num_steps, folder))
@@ -54,7 +53,7 @@ def measure(method: Method, labels: int, seed: int, arguments: argparse.Namespac
     }
     record = {
         "method": method.name, "labels": labels, "seed": seed, "processor_seconds": round(seconds, 1),
-        "seconds_per_step": cost, "settings": {**asked, "num_steps": num_steps}, "scores": scores,
+        "settings": {**asked, "num_steps": num_steps}, "scores": scores,
     }  # fmt: skip
     atomic_write_json(path, record)
     totals = ", ".join(f"{part} {found['weighted_f4']:.3f}" for part, found in scores.items())
@@ -72,6 +71,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--minutes", type=float, default=4.0, help="processor time of each training")
     parser.add_argument("--num-steps", type=int, help="steps instead of minutes")
+    parser.add_argument("--costs", action="store_true", help="only measure what a training step costs")
     parser.add_argument("--predict-cost", action="store_true", help="only measure what a prediction costs")
     arguments = parser.parse_args()
     if arguments.predict_cost:
@@ -82,6 +82,11 @@ def main() -> None:
         for name in {arguments.project, *SCORED_ON[arguments.project].values()}:
             PROJECTS[name].simulate(arguments.out, arguments.maps)
     methods = [parse_method(text) for text in arguments.methods]
+    if arguments.costs:
+        for method in methods:
+            cost = step_cost(method, PROJECTS[arguments.project], arguments.out)
+            print(f"{method.name}: {cost:.2f} s of processor time a step", flush=True)
+        return
     for seed in arguments.seeds:
         for labels in arguments.labels:
             for method in methods:

@@ -25,6 +25,8 @@ KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
     "segresnet16": ("segresnet16", ()),
 }
 FEW_STEPS, MANY_STEPS = 3, 23
+# Words that change nothing about the cost of a step.
+FREE = re.compile(r"(encoder_)?learning_rate|weight_decay|ema_decay|positive_weight|confusion_weight|sigma_factor|seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def step_cost(method: Method, project: Project, out: Path) -> float:
     """Return processor seconds of a training step, from two runs of different length; measured once."""
     path = out / "costs.json"
     costs: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
-    key = " ".join([method.network, *method.words])
+    key = " ".join([method.network, *(word for word in method.words if not FREE.match(word))])
     if key not in costs:
         folder, config = out / "costs" / method.slug, project.config(out)
         few, many = (train(method.command(config, project, 1, 0, steps, folder)) for steps in (FEW_STEPS, MANY_STEPS))

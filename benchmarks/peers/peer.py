@@ -64,7 +64,8 @@ def train(name: str, config: TrainConfig) -> None:
     folder = Path(config.out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     save_file({key: value.contiguous() for key, value in ema.module.state_dict().items()}, folder / WEIGHTS)
-    atomic_write_json(folder / DESCRIPTION, {"network": name, "radii": radii, "thresholds": result.thresholds})
+    description = {"network": name, "radii": radii, "thresholds": result.thresholds, "validation": result.f4}
+    atomic_write_json(folder / DESCRIPTION, description)
 
 
 def load(folder: Path) -> tuple[nn.Module, dict[str, Any]]:

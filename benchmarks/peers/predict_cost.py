@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import torch
 
-from benchmarks.peers.methods import KNOWN, OURS
+from benchmarks.peers.methods import OURS, parse_method
 from benchmarks.peers.networks import build
 from benchmarks.peers.projects import CLASSES
 from finetune import train
@@ -28,10 +28,10 @@ NUM_THREADS = 2
 
 def measure(name: str) -> dict[str, float]:
     """Search noise with an untrained network; only peaks above a half count, of which noise has few."""
-    config = compose_settings("finetune_train", TrainConfig, ["detect.min_score=0.5"])
-    network, _ = KNOWN[name]
-    build_ours = network == OURS
-    picker = train.build(config, len(CLASSES)) if build_ours else build(network, len(CLASSES), 0)
+    method = parse_method(name)
+    config = compose_settings("finetune_train", TrainConfig, [*method.words, "detect.min_score=0.5"])
+    ours = method.network == OURS
+    picker = train.build(config, len(CLASSES)) if ours else build(method.network, len(CLASSES), 0)
     noise = np.random.default_rng(0).standard_normal(TOMOGRAM, np.float32)
     tomogram = Tomogram(
         run="noise", tomogram_type="wbp", voxel_spacing=VOXEL_SPACING, array=noise, polarity=Polarity.dark,
@@ -46,7 +46,7 @@ def measure(name: str) -> dict[str, float]:
 
 def table(names: list[str]) -> str:
     """Measure each method in its own process, one after the other."""
-    if len(os.sched_getaffinity(0)) < NUM_THREADS:
+    if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < NUM_THREADS:
         raise SystemExit(f"--predict-cost: expected {NUM_THREADS} cores, found this process pinned to fewer")
     rows = [["method", "M parameters", "s", "peak GB"], ["---"] * 4]
     for name in names:
