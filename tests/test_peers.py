@@ -57,6 +57,16 @@ def test_a_variant_hands_its_words_to_the_training_and_keeps_lists_whole() -> No
     assert parse_method("scratch:unfreeze=all").words[0] == "encoder=random-small"
 
 
+def test_the_words_of_a_variant_reach_the_settings_of_training(tmp_path: Path) -> None:
+    method, project = parse_method("unet:learning_rate=1e-3,crops.size=[32,32,32]"), PROJECTS["development"]
+    command = method.command(project.config(tmp_path), project, 1, 0, 100, tmp_path / method.slug)
+    config = compose_settings("finetune_train", TrainConfig, command[2:])
+    assert command[:2] == ["benchmarks.peers.peer", "unet"]
+    assert (config.learning_rate, config.crops.size, config.warmup_steps) == (1e-3, [32, 32, 32], 10)
+    assert config.data.runs == ["development_000", "development_002"]
+    assert config.validation_runs == ["development_002"]
+
+
 def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(SystemExit, match="found 'nnunet'"):
         parse_method("nnunet:learning_rate=1")

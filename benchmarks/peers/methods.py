@@ -39,8 +39,8 @@ class Method:
 
     @property
     def slug(self) -> str:
-        """Its name as part of a file name."""
-        return re.sub(r"[^\w.+=-]+", "_", self.name)
+        """Its name as part of a file name; Hydra would stumble over an equals sign."""
+        return re.sub(r"[^\w.+-]+", "_", self.name)
 
     def command(self, config: Path, project: Project, labels: int, seed: int, steps: int, folder: Path) -> list[str]:
         """Return the module and the words that train it on one thread."""
