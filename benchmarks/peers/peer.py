@@ -8,6 +8,7 @@ Same crops, changes, targets, loss, optimiser, schedule, moving average and sear
 import json
 import math
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def train(name: str, config: TrainConfig) -> None:
             with autocast(device):
                 logits = network(batch.volume.to(device))  # (b, c, z/2, y/2, x/2)
             target, known = batch.target.to(device), batch.known.to(device)
-            loss = heatmap_loss(logits, target, known, config.positive_weight, config.confusion_weight)
+            loss = heatmap_loss(logits, target, known, config.positive_weight, config.confusion_weight, config.focus)
             if not math.isfinite(loss.item()):
                 raise FloatingPointError(f"loss is {loss.item()} at step {step}; lower learning_rate")
             optimizer.zero_grad(set_to_none=True)
@@ -64,7 +65,13 @@ def train(name: str, config: TrainConfig) -> None:
     folder = Path(config.out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     save_file({key: value.contiguous() for key, value in ema.module.state_dict().items()}, folder / WEIGHTS)
-    description = {"network": name, "radii": radii, "thresholds": result.thresholds, "validation": result.f4}
+    description = {
+        "network": name,
+        "radii": radii,
+        "thresholds": result.thresholds,
+        "calibration": {name: asdict(each) for name, each in result.calibration.items()},
+        "validation": result.f4,
+    }
     atomic_write_json(folder / DESCRIPTION, description)
 
 

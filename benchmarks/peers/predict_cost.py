@@ -14,9 +14,9 @@ import torch
 from benchmarks.peers.methods import OURS, parse_method
 from benchmarks.peers.networks import build
 from benchmarks.peers.projects import CLASSES
-from finetune import train
 from finetune.detect import find_particles
 from finetune.settings import TrainConfig
+from finetune.unfreeze import fresh_picker
 from tomoseek.complexes import COMPLEXES
 from tomoseek.config import Polarity, compose_settings
 from tomoseek.tomograms import Tomogram
@@ -30,8 +30,11 @@ def measure(name: str) -> dict[str, float]:
     """Search noise with an untrained network; only peaks above a half count, of which noise has few."""
     method = parse_method(name)
     config = compose_settings("finetune_train", TrainConfig, [*method.words, "detect.min_score=0.5"])
-    ours = method.network == OURS
-    picker = train.build(config, len(CLASSES)) if ours else build(method.network, len(CLASSES), 0)
+    picker = (
+        fresh_picker(config.encoder, config.unfreeze, len(CLASSES), config.decoder_channels, config.seed)
+        if method.network == OURS
+        else build(method.network, len(CLASSES), 0)
+    )
     noise = np.random.default_rng(0).standard_normal(TOMOGRAM, np.float32)
     tomogram = Tomogram(
         run="noise", tomogram_type="wbp", voxel_spacing=VOXEL_SPACING, array=noise, polarity=Polarity.dark,

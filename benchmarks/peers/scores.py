@@ -1,13 +1,14 @@
 """Search runs with a trained picker, ours or a peer's, and score what is found."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from benchmarks.peers import peer
 from benchmarks.peers.projects import CLASSES
+from finetune.calibration import Calibration, calibrate
 from finetune.checkpoint import load_checkpoint
 from finetune.detect import DetectConfig, find_particles, keep_above
 from finetune.labels import find_labelled_runs
@@ -19,24 +20,35 @@ from tomoseek.score import average_precision, class_scores, weighted_f4
 CPU = torch.device("cpu")
 
 
-def load(folder: Path) -> tuple[nn.Module, dict[str, float], dict[str, float]]:
-    """Read a trained picker: the network, radii in Å and thresholds by class."""
+class Trained(NamedTuple):
+    """A trained picker: the network, and by class its radius in Å, its threshold and its calibration."""
+
+    network: nn.Module
+    radii: dict[str, float]
+    thresholds: dict[str, float]
+    calibration: dict[str, Calibration]
+
+
+def load(folder: Path) -> Trained:
+    """Read a trained picker."""
     if (folder / peer.DESCRIPTION).exists():
         network, description = peer.load(folder)
-        return network, description["radii"], description["thresholds"]
+        calibration = {name: Calibration(**values) for name, values in description["calibration"].items()}
+        return Trained(network, description["radii"], description["thresholds"], calibration)
     picker, ours = load_checkpoint(folder, CPU)
-    return picker, ours.radii, ours.thresholds
+    return Trained(picker, ours.radii, ours.thresholds, ours.calibration)
 
 
 def score(folder: Path, config: Path, runs: list[str], words: tuple[str, ...]) -> dict[str, Any]:
     """Score a trained picker on ``runs`` of the copick project ``config``; ``words`` are those it was trained with."""
-    network, radii, thresholds = load(folder)
+    network, radii, thresholds, calibration = load(folder)
     data = [f"data.project={config}", f"data.runs={bracket(runs)}", f"classes={bracket(list(CLASSES))}"]
     settings = compose_settings("finetune_train", TrainConfig, [*words, *data])
     detect: DetectConfig = settings.detect
     labelled, _ = find_labelled_runs(settings.data, settings.classes, settings.picks)
     candidates = {
-        run.name: find_particles(run.tomogram, network, radii, detect, CPU, progress=False) for run in labelled
+        run.name: calibrate(find_particles(run.tomogram, network, radii, detect, CPU, progress=False), calibration)
+        for run in labelled
     }
     reference = {run.name: run.points_xyz for run in labelled}
     kept = {name: keep_above(found, thresholds) for name, found in candidates.items()}
