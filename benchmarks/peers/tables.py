@@ -1,4 +1,4 @@
-"""The table of what has been measured so far."""
+"""The tables of what has been measured so far."""
 
 from collections import defaultdict
 from typing import Any
@@ -11,30 +11,43 @@ Record = dict[str, Any]
 
 
 def markdown(records: list[Record], project: str) -> str:
-    """One row per number of labelled tomograms and method, means over seeds."""
+    """Return two tables with a row for each number of labelled tomograms and method, means over seeds.
+
+    The first has weighted F4 and average precision for each set of scored runs, the second F4 / average precision of
+    each class on the first set.
+    """
     groups: dict[tuple[int, str], list[Record]] = defaultdict(list)
     for record in records:
         groups[record["labels"], record["method"]].append(record)
     parts = list(SCORED_ON[project])
-    header = ["labelled", "method", "steps", "CPU s"]
-    for part in parts:
-        header += [f"{part}: weighted F4 (seeds)", "AP", *(f"F4 {name}" for name in CLASSES)]
-    rows = [header, ["---"] * len(header)]
+    totals = [["labelled", "method", "steps", *(f"{part}: {key}" for part in parts for key in ("weighted F4", "AP"))]]
+    classes = [["labelled", "method", *CLASSES]]
     for (labels, method), group in sorted(groups.items()):
         group.sort(key=lambda record: record["seed"])
-        seconds = np.mean([record["processor_seconds"] for record in group])
         steps = np.mean([record["settings"]["num_steps"] for record in group])
-        row = [f"{labels}", method, f"{steps:.0f}", f"{seconds:.0f}"]
+        row = [f"{labels}", method, f"{steps:.0f}"]
         for part in parts:
-            row += cells([record["scores"][part] for record in group])
-        rows.append(row)
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+            row += total_cells([record["scores"][part] for record in group])
+        totals.append(row)
+        scores = [record["scores"][parts[0]]["classes"] for record in group]
+        classes.append([f"{labels}", method, *(class_cell([score[name] for score in scores]) for name in CLASSES)])
+    return f"{lines(totals)}\n\n{lines(classes)}"
 
 
-def cells(scores: list[dict[str, Any]]) -> list[str]:
-    """Weighted F4 with each seed's, mean average precision, F4 of each class."""
+def total_cells(scores: list[dict[str, Any]]) -> list[str]:
+    """Return weighted F4, with each seed's where there are several, and mean average precision."""
     total = [score["weighted_f4"] for score in scores]
-    each = ", ".join(f"{value:.3f}" for value in total)
+    each = f" ({', '.join(f'{value:.3f}' for value in total)})" if len(total) > 1 else ""
     precision = np.mean([[s["classes"][name]["average_precision"] for name in CLASSES] for s in scores])
-    f4 = [f"{np.mean([s['classes'][name]['f4'] for s in scores]):.2f}" for name in CLASSES]
-    return [f"**{np.mean(total):.3f}** ({each})", f"{precision:.3f}", *f4]
+    return [f"**{np.mean(total):.3f}**{each}", f"{precision:.2f}"]
+
+
+def class_cell(scores: list[dict[str, float]]) -> str:
+    """Return F4 / average precision of one class."""
+    return " / ".join(f"{np.mean([score[key] for score in scores]):.2f}" for key in ("f4", "average_precision"))
+
+
+def lines(rows: list[list[str]]) -> str:
+    """Return a header and rows as a Markdown table."""
+    header, *rest = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rest])
