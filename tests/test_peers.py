@@ -11,7 +11,7 @@ pytest.importorskip("monai", reason="the peers need MONAI: pip install --no-deps
 
 from benchmarks.peers import peer
 from benchmarks.peers.methods import parse_method
-from benchmarks.peers.networks import AveragedLogits, build
+from benchmarks.peers.networks import NETWORKS, AveragedLogits, build
 from benchmarks.peers.projects import CLASSES, PROJECTS, SCORED_ON
 from benchmarks.peers.scores import score
 from benchmarks.peers.tables import markdown
@@ -38,6 +38,18 @@ def test_weights_follow_from_the_seed() -> None:
     first, again, other = (nn.utils.parameters_to_vector(build("octopi", 5, s).parameters()) for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_convolution_over_eight_voxels_runs_in_bfloat16_whose_gradients_there_are_unsafe(name: str) -> None:
+    network, ran = build(name, 5, seed=0), []
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv3d | nn.ConvTranspose3d):
+            layer.register_forward_hook(lambda _layer, _inputs, out: ran.append((out[0, 0].numel(), out.dtype)))
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        network(torch.randn(1, 1, 64, 64, 64))
+    assert {dtype for num_voxels, dtype in ran if num_voxels <= 8} <= {torch.float32}
+    assert torch.bfloat16 in {dtype for _, dtype in ran}
 
 
 def test_a_cell_of_a_u_net_covers_the_two_voxels_that_a_target_cell_covers() -> None:

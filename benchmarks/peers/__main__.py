@@ -16,6 +16,7 @@ The peers need MONAI, which nothing else here does: ``pip install --no-deps mona
 import argparse
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,19 @@ def main() -> None:
             cost = step_cost(method, PROJECTS[arguments.project], arguments.out)
             print(f"{method.name}: {cost:.2f} s of processor time a step", flush=True)
         return
+    failed = []
     for seed in arguments.seeds:
         for labels in arguments.labels:
             for method in methods:
-                measure(method, labels, seed, arguments)
+                try:
+                    measure(method, labels, seed, arguments)
+                except subprocess.CalledProcessError as error:
+                    failed.append(f"{method.name}, {labels} labelled, seed {seed}: exit code {error.returncode}")
     paths = sorted((arguments.out / arguments.project).glob("*.json"))
     print(markdown([json.loads(path.read_text()) for path in paths], arguments.project))
+    # A mean over the seeds that survived flatters a method that diverges.
+    if failed:
+        raise SystemExit("\n".join(["FAILED, in no row above and tried again next time:", *failed]))
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def train(name: str, config: TrainConfig) -> None:
             target, known = batch.target.to(device), batch.known.to(device)
             loss = heatmap_loss(logits, target, known, config.positive_weight, config.confusion_weight, config.focus)
             if not math.isfinite(loss.item()):
-                raise FloatingPointError(f"loss is {loss.item()} at step {step}; lower learning_rate")
+                raise FloatingPointError(f"loss is {loss.item()} at step {step}")
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
