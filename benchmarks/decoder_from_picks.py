@@ -91,7 +91,7 @@ def decode(folder: Path, bed: Bed, picks: Points, num_steps: int, seed: int, dev
     )  # fmt: skip
     candidates = load_candidates(folder / "predict", str(config), "tomoseek", "finetune")
     assert candidates is not None
-    precision = scores(bed, {key: {run: candidates[run][key] for run in others} for key in bed.radii})
+    precision = scores(bed, {key: {run: candidates.by_run[run][key] for run in others} for key in bed.radii})
     return {"average_precision": precision, "train_seconds": train_seconds, "predict_seconds": predict_seconds}
 
 

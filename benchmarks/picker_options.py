@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.projects import PROJECTS
+from finetune.candidates import load_candidates
 from finetune.labels import PicksConfig, class_radii, read_labels
 from tomoseek.demo_plan import bracket
-from tomoseek.picks import Picks
 from tomoseek.score import ranked_hits
 from tomoseek.tomograms import open_project
 
@@ -64,11 +64,11 @@ def reliability(folders: list[Path], classes: list[str], project: Path, runs: li
     }
     scores, right = [], []
     for folder in folders:
-        found = json.loads((folder / "candidates.json").read_text())["candidates"]
+        found = load_candidates(folder, str(project), "tomoseek", "finetune")
+        assert found is not None
         for name, radius in radii.items():
-            tables = {run: np.reshape(found[run][name], (-1, 4)) for run in runs}
-            picks = {run: Picks(table[:, :3], table[:, 3]) for run, table in tables.items()}
-            ranked, hits = ranked_hits({run: truth[run][name] for run in runs}, picks, radius)
+            candidates = {run: found.by_run[run][name] for run in runs}
+            ranked, hits = ranked_hits({run: truth[run][name] for run in runs}, candidates, radius)
             scores.append(ranked)
             right.append(hits)
     score, hit = np.concatenate(scores), np.concatenate(right)

@@ -23,13 +23,10 @@ SPREAD_OF_CLASS = np.array([0.3, 1.0])
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Logit of the probability = slope times logit of the heatmap + offset; the slope is positive, so order stays.
+    """Logit of the probability = slope times logit of the heatmap + offset; the slope is positive, so order stays."""
 
-    Without numbers it leaves a value as it is.
-    """
-
-    slope: float = 1.0
-    offset: float = 0.0
+    slope: float
+    offset: float
 
     def __call__(self, heatmap: ArrayLike) -> FloatArray:
         """Return the probability for values of the heatmap."""
@@ -43,11 +40,8 @@ def log_odds(values: ArrayLike) -> FloatArray:
 
 
 def calibrate(found: dict[str, Picks], calibration: dict[str, Calibration]) -> dict[str, Picks]:
-    """Turn heatmap values into probabilities; classes without a calibration stay as they are."""
-    return {
-        name: Picks(picks.points_xyz, calibration.get(name, Calibration())(picks.scores))
-        for name, picks in found.items()
-    }
+    """Turn the heatmap values of each class's candidates into probabilities."""
+    return {name: Picks(picks.points_xyz, calibration[name](picks.scores)) for name, picks in found.items()}
 
 
 def fit_calibration(

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Description:
     radii
         Class name to radius in Å; its order is the order of the heatmaps.
     thresholds
-        Class name to the least score of a pick: a probability where there is a calibration.
+        Class name to the least score of a pick, a probability.
     threshold_runs
         Runs on which calibration and thresholds were chosen, see ``LabelledRun.seen``.
     training_runs
@@ -43,8 +43,7 @@ class Description:
     provenance
         Settings, encoder, validation scores: to be read, not needed to predict.
     calibration
-        Class name to how its heatmap values become probabilities. Empty in checkpoints older than this: scores and
-        thresholds are then heatmap values.
+        Class name to how its heatmap values become probabilities.
     """
 
     radii: dict[str, float]
@@ -55,7 +54,7 @@ class Description:
     model: dict[str, Any]
     decoder_channels: list[int]
     provenance: dict[str, Any]
-    calibration: dict[str, Calibration] = field(default_factory=dict)
+    calibration: dict[str, Calibration]
 
     @property
     def seen_runs(self) -> list[dict[str, Any]]:
@@ -93,10 +92,9 @@ def load_description(folder: Path) -> Description:
         )
     try:
         content = json.loads(path.read_text())
-        numbers = content.pop("calibration", {})
-        calibration = {name: Calibration(**values) for name, values in numbers.items()}
+        calibration = {name: Calibration(**values) for name, values in content.pop("calibration").items()}
         return Description(**content, calibration=calibration)
-    except (json.JSONDecodeError, TypeError, AttributeError) as error:
+    except (json.JSONDecodeError, TypeError, AttributeError, KeyError) as error:
         raise InputError(f"checkpoint: '{path}' is damaged or of another version ({error}); train again") from error
 
 

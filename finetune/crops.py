@@ -13,7 +13,7 @@ from torch import Tensor
 
 from finetune.augment import AugmentConfig, change_intensity, draw_warp, flip_and_turn
 from finetune.labels import LabelledRun, Points
-from finetune.paste import check_rate, free_place, paste, reach
+from finetune.paste import free_place, paste, reach
 from finetune.targets import draw_heatmaps, target_sigmas
 from tomoseek.errors import InputError
 from tomoseek.geometry import points_to_indices
@@ -39,7 +39,8 @@ class CropConfig:
             raise InputError(f"crops.size: expected three multiples of {CELL_OF_ENCODER} [z,y,x], found {self.size}")
         if not (0 <= self.centred <= 1 and 0 <= self.jitter <= 1):
             raise InputError("crops: centred and jitter are fractions between 0 and 1")
-        check_rate(self.paste)
+        if self.paste < 0:
+            raise InputError(f"crops.paste: expected 0 (off) or a number of particles per crop, found {self.paste}")
 
 
 @dataclass(slots=True)

@@ -62,7 +62,7 @@ def load_ensemble(folders: list[Path], device: torch.device) -> tuple[nn.Module,
     Raises
     ------
     InputError
-        If a file is missing or damaged, classes, radii or voxel spacings differ, or only some are calibrated.
+        If a file is missing or damaged, or classes, radii or voxel spacings differ.
     """
     pickers, descriptions = zip(*(load_checkpoint(folder, device) for folder in folders), strict=True)
     first = descriptions[0]
@@ -70,7 +70,7 @@ def load_ensemble(folders: list[Path], device: torch.device) -> tuple[nn.Module,
         return pickers[0], first
     for folder, description in zip(folders[1:], descriptions[1:], strict=True):
         check_member(folder, description, folders[0], first)
-    calibrations = [[each.calibration.get(name, Calibration()) for name in each.radii] for each in descriptions]
+    calibrations = [[each.calibration[name] for name in each.radii] for each in descriptions]
     return Ensemble(list(pickers), calibrations).eval().to(device), join(list(descriptions))
 
 
@@ -80,7 +80,7 @@ def check_member(folder: Path, description: Description, first_folder: Path, fir
     Raises
     ------
     InputError
-        If classes or their order, radii or voxel spacings differ, or one is calibrated and the other is not.
+        If classes or their order, radii or voxel spacings differ.
     """
     if list(description.radii.items()) != list(first.radii.items()):  # heatmaps go by order
         expected, found = (", ".join(f"{k} ({v:g} Å)" for k, v in each.radii.items()) for each in (first, description))
@@ -92,12 +92,6 @@ def check_member(folder: Path, description: Description, first_folder: Path, fir
         raise InputError(
             f"ensemble: expected '{folder}' trained at the {first.voxel_spacing:g} Å per voxel of '{first_folder}', "
             f"found {description.voxel_spacing:g} Å; train at one spacing"
-        )
-    if bool(description.calibration) != bool(first.calibration):
-        older = first_folder if description.calibration else folder
-        raise InputError(
-            f"ensemble: expected calibrated scores from every checkpoint, found none in '{older}', which is of an "
-            "earlier version; train it again, or leave it out"
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.candidates import load_candidates, load_thresholds, seen_by_picks
+from finetune.candidates import Candidates, load_candidates
 from finetune.checkpoint import Description, load_description
 from finetune.confusion import confuse
 from finetune.evaluation_table import confusion_table, score_table
@@ -62,7 +62,8 @@ def run(config: EvaluateConfig) -> None:
     wanted = config.classes if config.classes is not None else list(description.radii) if description else None
     radii = class_radii(root, wanted)
     runs = labelled_runs(config, root, radii)
-    runs, seen = separate_seen(config, description, runs)
+    candidates = candidates_of(config)
+    runs, seen = separate_seen(config, description, candidates, runs)
     picks = {run.name: predicted(config, root, run.name, list(radii)) for run in runs}
     if wanted is None:
         radii = {n: r for n, r in radii.items() if any(len(run.points_xyz[n]) for run in runs)}
@@ -72,11 +73,11 @@ def run(config: EvaluateConfig) -> None:
             raise InputError(f"weights: '{name}' is not scored; scored classes: {', '.join(radii)}")
     weights = {name: (config.weights or {}).get(name, class_weight(name)) for name in radii}
 
-    candidates, thresholds = candidates_of(config, picks)
-    whole = candidates is not None
-    ranked = candidates if candidates is not None else picks
-    if thresholds is None and description is not None:
-        thresholds = description.thresholds
+    if candidates is not None and not covers(candidates, picks):
+        candidates = None
+    ranked = {run: candidates.by_run[run] for run in picks} if candidates else picks
+    used = candidates or description
+    thresholds = used.thresholds if used else None
     rankings = {name: ranked_hits(*of_class(name, reference, ranked), radius) for name, radius in radii.items()}
     bins = {name: reliability(*ranking) for name, ranking in rankings.items()}
     confusion = confuse(reference, picks, radii)
@@ -91,7 +92,7 @@ def run(config: EvaluateConfig) -> None:
             "picks": {"user_id": config.picks.user_id, "session_id": config.picks.session_id},
             "reference": {"user_id": config.reference.user_id, "session_id": config.reference.session_id},
             "runs_seen_in_training": seen,
-            "curves_from": "candidates" if whole else "picks above threshold",
+            "curves_from": "candidates" if candidates else "picks above threshold",
         },
         "bootstrap": {"draws": config.bootstrap, "level": LEVEL, "caveat": caveat(len(runs), config.bootstrap)},
         "confusion": confusion.record(),
@@ -108,7 +109,7 @@ def run(config: EvaluateConfig) -> None:
     print(score_table(evaluation))
     if seen:
         print(f"NOT A TEST: the checkpoint saw {', '.join(seen)} (training or thresholds); this reads too well")
-    if not whole:
+    if candidates is None:
         print("average precision covers picks above threshold only: no candidates.json of these; set candidates")
     if evaluation["bootstrap"]["caveat"]:
         print(evaluation["bootstrap"]["caveat"])
@@ -205,11 +206,12 @@ def labelled_runs(config: EvaluateConfig, root: Any, radii: dict[str, float]) ->
 
 
 def separate_seen(
-    config: EvaluateConfig, description: Description | None, runs: list[LabelledRun]
+    config: EvaluateConfig, description: Description | None, candidates: Candidates | None, runs: list[LabelledRun]
 ) -> tuple[list[LabelledRun], list[str]]:
     """Drop or refuse the runs a checkpoint has seen; return the runs to score and the seen among them.
 
-    A run is recognised by project and name, and by its labels, so that a renamed copy does not slip through.
+    Those of an ensemble's other members stand in ``candidates``. A run is recognised by project and name, and by its
+    labels, so that a renamed copy does not slip through.
 
     Raises
     ------
@@ -217,9 +219,7 @@ def separate_seen(
         If ``data.runs`` names such a run, or no other is left, unless ``allow_training_runs``.
     """
     project = str(Path(config.data.project or "").resolve())
-    whose = (config.data.project, config.picks.user_id or "", config.picks.session_id or "")
-    by_picks = seen_by_picks(Path(config.candidates), *whose) if description and config.candidates else []
-    known = [*(description.seen_runs if description else []), *by_picks]  # of an ensemble every member's
+    known = [*description.seen_runs, *(candidates.seen_runs if candidates else [])] if description else []
     by_name = {(entry["project"], entry["run"]) for entry in known}
     by_labels = {label for entry in known for label in entry["labels"].items()}
     seen = [
@@ -253,18 +253,18 @@ def predicted(config: EvaluateConfig, root: Any, run_name: str, names: list[str]
     return {name: read_picks(root, run_name, name, user_id, session_id) for name in names}
 
 
-def candidates_of(
-    config: EvaluateConfig, picks: dict[str, dict[str, Picks]]
-) -> tuple[dict[str, dict[str, Picks]] | None, dict[str, float] | None]:
-    """Return predict's candidates, and its thresholds, if they belong to these picks."""
+def candidates_of(config: EvaluateConfig) -> Candidates | None:
+    """Read the candidates that predict wrote together with the picks to score."""
     assert config.picks.user_id is not None and config.picks.session_id is not None
     if config.candidates is None:
-        return None, None
+        return None
     folder = Path(config.candidates)
-    found = load_candidates(folder, config.data.project, config.picks.user_id, config.picks.session_id)
-    if found is None or any(run not in found or not set(picks[run]) <= set(found[run]) for run in picks):
-        return None, None
-    return {run: found[run] for run in picks}, load_thresholds(folder)
+    return load_candidates(folder, config.data.project, config.picks.user_id, config.picks.session_id)
+
+
+def covers(candidates: Candidates, picks: dict[str, dict[str, Picks]]) -> bool:
+    """Whether there are candidates of every run and class that is scored."""
+    return all(set(by_class) <= set(candidates.by_run.get(run, {})) for run, by_class in picks.items())
 
 
 def number(value: float) -> float | None:

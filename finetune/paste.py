@@ -8,19 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tomoseek.errors import InputError
-
 Volume = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.float64]
 
 SOFT_EDGE = 4
 NUM_TRIES = 10
-
-
-def check_rate(rate: float) -> None:
-    """Refuse a negative mean number of pasted particles."""
-    if rate < 0:
-        raise InputError(f"crops.paste: expected 0 (off) or a mean number of particles per crop, found {rate}")
 
 
 def reach(radius: float) -> int:

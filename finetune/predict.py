@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune.calibration import Calibration, calibrate
-from finetune.candidates import save_candidates
+from finetune.calibration import calibrate
+from finetune.candidates import Candidates, save_candidates
 from finetune.checkpoint import Description
 from finetune.detect import DetectConfig, find_particles, keep_above, one_per_site
 from finetune.ensemble import load_ensemble
@@ -54,8 +54,6 @@ def run(config: PredictConfig) -> None:
         raise InputError("picks: expected a user_id and a session_id to write under, found null; give both")
     device = pick_device(config.device)
     picker, description = load_ensemble([Path(folder) for folder in (config.checkpoint, *config.ensemble)], device)
-    if not description.calibration:
-        print("scores are heatmap values, no probabilities: the checkpoint is older than calibration; train again")
     thresholds = choose(description, config.thresholds, config.detect.min_score)
     tomograms = find_tomograms(config.data)
     for tomogram in tomograms:
@@ -90,7 +88,8 @@ def run(config: PredictConfig) -> None:
         write_star(
             out_dir / f"{name}.star", mine, tomograms, config.tilt_series_pixel_size if config.relion == 4 else None
         )
-    save_candidates(out_dir, candidates, config.data.project, user_id, session_id, thresholds, description.seen_runs)
+    found_and_known = Candidates(candidates, thresholds, description.seen_runs)
+    save_candidates(out_dir, found_and_known, config.data.project, user_id, session_id)
     print(f"wrote copick picks ({user_id}/{session_id}) and {out_dir}/picks.csv, *.star, candidates.json")
 
 
@@ -107,7 +106,7 @@ def choose(description: Description, override: dict[str, float] | None, min_scor
     for name, value in (override or {}).items():
         if name not in thresholds:
             raise InputError(f"thresholds: '{name}' is no class of the checkpoint; known: {', '.join(thresholds)}")
-        least = float(description.calibration.get(name, Calibration())(min_score))
+        least = float(description.calibration[name](min_score))
         if not least <= value <= 1:
             raise InputError(
                 f"thresholds.{name}: expected between {least:.2g}, the score at detect.min_score = {min_score}, and 1, "

@@ -58,6 +58,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.num_steps < 1 or self.batch_size < 1:
             raise InputError(f"num_steps, batch_size: expected at least 1, found {self.num_steps}, {self.batch_size}")
+        if self.self_training.runs is not None and self.batch_size < 2:
+            raise InputError(
+                f"self_training.runs: half of each batch is of these runs, expected batch_size of at least 2, "
+                f"found {self.batch_size}"
+            )
         if len(self.decoder_channels) != 2 or any(n % 8 for n in self.decoder_channels):
             raise InputError(f"decoder_channels: expected two multiples of 8, found {self.decoder_channels}")
 

@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.calibration import calibration_curve
 
 from finetune import evaluate
-from finetune.candidates import save_candidates
+from finetune.candidates import Candidates, save_candidates
 from finetune.confusion import confuse
 from finetune.evaluation_table import score_table
 from finetune.intervals import bootstrap, caveat, draw_runs
@@ -215,9 +215,8 @@ def test_a_class_without_picks_or_references_does_not_stop_it(project: Path, tmp
 
 def test_the_thresholds_on_record_are_those_predict_used(project: Path, tmp_path: Path):
     found = {"apo-ferritin": Picks([[100.0, 100, 80], [500, 300, 80]], [0.9, 0.2]), "ribosome": Picks([[9.0, 9, 9]])}
-    save_candidates(
-        tmp_path, {"a": found, "b": found}, str(project), "tomoseek", "finetune", {"apo-ferritin": 0.66}, []
-    )
+    both = Candidates({"a": found, "b": found}, {"apo-ferritin": 0.66}, [])
+    save_candidates(tmp_path, both, str(project), "tomoseek", "finetune")
     result = evaluated(project, tmp_path, "figures=false", "classes=[apo-ferritin]")
     assert result["settings"]["thresholds"] == {"apo-ferritin": 0.66}
     row = result["classes"]["apo-ferritin"]
@@ -238,7 +237,7 @@ def test_every_picture_is_drawn_once_and_shows_something(project: Path, tmp_path
 
 def test_scores_beyond_one_are_drawn_without_a_reliability_plot(project: Path, tmp_path: Path):
     found = {"apo-ferritin": Picks([[100.0, 100, 80], [500, 300, 80]], [7.5, -2.0])}
-    save_candidates(tmp_path, {"a": found, "b": found}, str(project), "tomoseek", "finetune", {}, [])
+    save_candidates(tmp_path, Candidates({"a": found, "b": found}, {}, []), str(project), "tomoseek", "finetune")
     result = evaluated(project, tmp_path, "classes=[apo-ferritin]")
     assert result["reliability"]["apo-ferritin"] is None
     assert not (tmp_path / "figures" / "reliability.png").exists() and (tmp_path / "figures" / "scores.png").exists()

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from finetune.calibration import Calibration
 from finetune.crops import CropSampler
+from finetune.detect import find_particles
 from finetune.labels import LabelledRun
 from finetune.paste import SOFT_EDGE, free_place, paste, reach
 from finetune.self_training import find_unlabelled, from_plain, join, label_with_own_finds, to_plain
@@ -134,23 +136,36 @@ def test_deeper_layers_learn_slower():
     assert [layers_above(name, depth) for name in order] == [0, 1, depth, depth + 1, depth + 2, depth + 4]
 
 
-def test_own_finds_are_labels_unsure_or_nothing_by_their_score_and_survive_json(runs):
+def test_own_finds_are_labels_unsure_or_nothing_by_their_probability_and_survive_json(runs):
     data, (first, _) = runs
-    config = settings("self_training.runs=[one]", "self_training.accept=0.02", "self_training.reject=0.011")
     picker = fresh_picker("random-tiny", Unfreeze.none, 2, [32, 16], 0).eval()
-    tomograms = find_unlabelled(data, ["one"], [])
-    cpu, detect = torch.device("cpu"), config.detect
-    (own,) = label_with_own_finds(picker, tomograms, RADII, {}, config.self_training, detect, cpu)
-    everything = settings("self_training.accept=0.01", "self_training.reject=0.01").self_training
-    (whole,) = label_with_own_finds(picker, tomograms, RADII, {}, everything, detect, cpu)
+    torch.nn.init.normal_(picker.decoder.head.weight, std=1.0)  # so that heatmaps have peaks
+    calibration = {"ball": Calibration(slope=1.0, offset=3.0), "shell": Calibration(slope=0.5, offset=1.0)}
+    detect = settings().detect
+    cpu, tomograms = torch.device("cpu"), find_unlabelled(data, ["one"], [])
+    found = find_particles(tomograms[0], picker, RADII, detect, cpu, progress=False)
+    reject, accept = np.quantile(
+        np.concatenate([fit(found[name].scores) for name, fit in calibration.items()]), [0.4, 0.6]
+    )
+    believed = settings(f"self_training.accept={accept}", f"self_training.reject={reject}").self_training
+    (own,) = label_with_own_finds(picker, tomograms, RADII, calibration, believed, detect, cpu)
     for name in RADII:
-        assert len(own.points_xyz[name]) + len(own.unsure_xyz[name]) <= len(whole.points_xyz[name])
-    assert sum(len(points) for points in whole.points_xyz.values()) > 0
-    (back,) = from_plain(to_plain([whole]), tomograms)
+        points, probability = found[name].points_xyz, calibration[name](found[name].scores)
+        sure, unsure = probability >= accept, (probability >= reject) & (probability < accept)
+        np.testing.assert_array_equal(own.points_xyz[name], points[sure])
+        np.testing.assert_array_equal(own.unsure_xyz[name], points[unsure])
+    assert any(map(len, own.points_xyz.values())) and any(map(len, own.unsure_xyz.values()))
+    (back,) = from_plain(to_plain([own]), tomograms)
     for name in RADII:
-        np.testing.assert_array_equal(back.points_xyz[name], whole.points_xyz[name])
+        np.testing.assert_array_equal(back.points_xyz[name], own.points_xyz[name])
+        np.testing.assert_array_equal(back.unsure_xyz[name], own.unsure_xyz[name])
     with pytest.raises(InputError, match=r"self_training\.runs: expected runs beside the labelled ones, found one"):
         find_unlabelled(data, ["one"], [first])
+
+
+def test_a_batch_of_one_has_no_room_for_unlabelled_runs():
+    with pytest.raises(InputError, match="batch_size of at least 2, found 1"):
+        settings("self_training.runs=[one]", "batch_size=1")
 
 
 def test_joined_batches_hold_both_samplers(runs):

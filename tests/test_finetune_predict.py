@@ -24,6 +24,7 @@ from tomoseek.picks import Picks, read_picks, read_star, write_picks
 from tomoseek.score import ranked_hits
 from tomoseek.tomograms import add_tomogram, create_project, find_tomograms, open_project
 
+SAME = Calibration(slope=1.0, offset=0.0)  # leaves heatmap values as they are
 RADII = {"ball": 60.0, "shell": 80.0}
 SIZE = (16, 32, 40)
 TINY = {"width": 24, "depth": 1, "num_heads": 2, "conv_channels": [8, 16, 32], "fused_channels": 16}
@@ -59,7 +60,7 @@ def test_a_class_with_few_candidates_takes_after_the_others_and_one_with_none_is
     assert fits["none"].slope == pytest.approx(fits["ball"].slope, abs=0.3)
     assert fits["none"].offset == pytest.approx(fits["ball"].offset, abs=0.3)
     assert fits["none"].offset - 1 < fits["few"].offset < fits["none"].offset
-    assert fit_calibration({"none": none})["none"] == Calibration()
+    assert fit_calibration({"none": none})["none"] == SAME
 
 
 @pytest.mark.parametrize("right", [[True, True, False, False], [True] * 4, [False] * 4])
@@ -142,11 +143,11 @@ def read_candidates(out_dir: Path, run: str, name: str) -> np.ndarray:
 
 def test_calibration_changes_the_scores_and_neither_places_nor_their_order(project, tmp_path):
     folder = checkpoint(tmp_path / "new", 0, [], project)
-    old = checkpoint(tmp_path / "old", 0, [], project, calibration={})
-    for each in (folder, old):
+    plain = checkpoint(tmp_path / "plain", 0, [], project, calibration=dict.fromkeys(RADII, SAME))
+    for each in (folder, plain):
         predict.run(predict_settings(project, each, f"checkpoint={each}", "data.runs=[a]"))
     for name, fit in load_description(folder).calibration.items():
-        ours, heatmap = read_candidates(folder, "a", name), read_candidates(old, "a", name)
+        ours, heatmap = read_candidates(folder, "a", name), read_candidates(plain, "a", name)
         assert len(ours) > 3
         np.testing.assert_array_equal(ours[:, :3], heatmap[:, :3])
         np.testing.assert_allclose(ours[:, 3], fit(heatmap[:, 3]), atol=1e-6)
@@ -154,13 +155,13 @@ def test_calibration_changes_the_scores_and_neither_places_nor_their_order(proje
         assert 0 < len(stored) <= len(heatmap)
 
 
-def test_a_checkpoint_older_than_calibration_predicts_and_says_what_its_scores_are(project, tmp_path, capsys):
+def test_a_checkpoint_without_calibration_is_refused_on_one_line(project, tmp_path):
     folder = checkpoint(tmp_path, 0, [], project)
     content = json.loads((folder / DESCRIPTION).read_text())
     del content["calibration"]
     (folder / DESCRIPTION).write_text(json.dumps(content))
-    predict.run(predict_settings(project, tmp_path, f"checkpoint={folder}", "data.runs=[a]"))
-    assert "scores are heatmap values, no probabilities" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"of another version \('calibration'\); train again"):
+        predict.run(predict_settings(project, tmp_path, f"checkpoint={folder}", "data.runs=[a]"))
 
 
 def test_a_threshold_below_the_least_candidate_is_refused_in_the_unit_of_scores(project, tmp_path):
@@ -213,7 +214,6 @@ def test_one_checkpoint_twice_is_that_checkpoint(project, tmp_path):
         ({"radii": {"ball": 60.0, "cube": 80.0}}, r"ball \(60 Å\), shell \(80 Å\), found ball \(60 Å\), cube"),
         ({"radii": {"shell": 80.0, "ball": 60.0}}, r"in its order: .*found shell"),
         ({"voxel_spacing": 13.5}, r"the 10 Å per voxel .*found 13.5 Å"),
-        ({"calibration": {}}, r"calibrated scores from every checkpoint, found none in '.*other'"),
     ],
 )
 def test_members_that_do_not_fit_are_refused(project, tmp_path, changes, message):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from finetune.candidates import load_candidates, save_candidates, seen_by_picks
+from finetune.candidates import Candidates, load_candidates, save_candidates
 from finetune.labels import label_digests
 from finetune.thresholds import choose_threshold, f4_at
 from tomoseek.picks import Picks
@@ -46,30 +46,31 @@ def test_runs_that_cannot_tell_leave_the_threshold_at_a_half():
 
 def test_candidates_come_back_only_to_their_own_project_user_and_session(tmp_path):
     found = {"a": {"ball": Picks(line_of(2), np.array([0.9, 0.2])), "shell": Picks(np.zeros((0, 3)))}}
-    save_candidates(tmp_path, found, "p/copick.json", "tomoseek", "finetune", {"ball": 0.5}, [])
+    save_candidates(tmp_path, Candidates(found, {"ball": 0.5}, []), "p/copick.json", "tomoseek", "finetune")
     back = load_candidates(tmp_path, "p/copick.json", "tomoseek", "finetune")
     assert back is not None
-    np.testing.assert_array_equal(back["a"]["ball"].points_xyz, line_of(2))
-    np.testing.assert_array_equal(back["a"]["ball"].scores, [0.9, 0.2])
-    assert len(back["a"]["shell"]) == 0
+    np.testing.assert_array_equal(back.by_run["a"]["ball"].points_xyz, line_of(2))
+    np.testing.assert_array_equal(back.by_run["a"]["ball"].scores, [0.9, 0.2])
+    assert len(back.by_run["a"]["shell"]) == 0 and back.thresholds == {"ball": 0.5}
     assert load_candidates(tmp_path, "other.json", "tomoseek", "finetune") is None
     assert load_candidates(tmp_path, "p/copick.json", "tomoseek", "fewshot") is None
 
 
 def test_probabilities_near_0_and_1_stay_apart_in_the_file_of_candidates(tmp_path):
     scores = np.array([0.999996, 0.999994, 4e-6, 2e-6])
-    save_candidates(tmp_path, {"a": {"ball": Picks(line_of(4), scores)}}, "p", "u", "s", {"ball": 0.5}, [])
+    save_candidates(tmp_path, Candidates({"a": {"ball": Picks(line_of(4), scores)}}, {"ball": 0.5}, []), "p", "u", "s")
     back = load_candidates(tmp_path, "p", "u", "s")
     assert back is not None
-    np.testing.assert_array_equal(back["a"]["ball"].scores, scores)
+    np.testing.assert_array_equal(back.by_run["a"]["ball"].scores, scores)
 
 
 def test_what_an_ensemble_has_seen_comes_back_only_with_its_own_picks(tmp_path):
     seen = [{"run": "a", "project": "p", "labels": {"ball": "0123"}}]
-    save_candidates(tmp_path, {}, "p/copick.json", "tomoseek", "finetune", {"ball": 0.5}, seen)
-    assert seen_by_picks(tmp_path, "p/copick.json", "tomoseek", "finetune") == seen
-    assert seen_by_picks(tmp_path, "p/copick.json", "tomoseek", "fewshot") == []
-    assert seen_by_picks(tmp_path / "nowhere", "p/copick.json", "tomoseek", "finetune") == []
+    save_candidates(tmp_path, Candidates({}, {"ball": 0.5}, seen), "p/copick.json", "tomoseek", "finetune")
+    back = load_candidates(tmp_path, "p/copick.json", "tomoseek", "finetune")
+    assert back is not None and back.seen_runs == seen
+    assert load_candidates(tmp_path, "p/copick.json", "tomoseek", "fewshot") is None
+    assert load_candidates(tmp_path / "nowhere", "p/copick.json", "tomoseek", "finetune") is None
 
 
 def test_labels_are_recognised_in_any_order_and_not_confused():

@@ -25,8 +25,11 @@ KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
     "segresnet16": ("segresnet16", ()),
 }
 FEW_STEPS, MANY_STEPS = 3, 23
-# Words that change nothing about the cost of a step.
-FREE = re.compile(r"(encoder_)?learning_rate|weight_decay|ema_decay|positive_weight|confusion_weight|sigma_factor|seed")
+# Words that change nothing about the cost of a step; the shipped encoder is of the small size.
+FREE = re.compile(
+    r"encoder=random-small|(encoder_)?learning_rate|weight_decay|ema_decay|positive_weight|confusion_weight|sigma_factor|"
+    r"seed"
+)
 
 
 @dataclass(frozen=True, slots=True)
