@@ -155,6 +155,18 @@ def test_pictures_count_hits_misses_and_false_alarms_as_the_score_does(demo_fold
     assert "; 2 of them are right" in text
 
 
+def test_a_hit_is_drawn_with_its_particle_where_the_pick_lies_outside_the_slab(tmp_path: Path) -> None:
+    root = create_project(tmp_path, [COMPLEXES[CHALLENGE[0]]])
+    add_tomogram(root, "a", "wbp", SPACING, np.random.default_rng(0).normal(size=(32, 32, 32)).astype(np.float32))
+    radius, name = 60.0, CHALLENGE[0]
+    truth = np.array([[100.0, 100.0, 100.0], [200.0, 200.0, 130.0], [200.0, 100.0, 100.0]])
+    found = Picks(truth[:2] + np.array([[0, 0, 5], [0, 0, 25]]))  # the second hits, but lies too high
+    scene = report_figures.Scene(report_figures.open_run(tmp_path / "copick.json", "a"), {name: truth}, {name: found})
+    _, caption = report_figures.slice_figure(scene, {name: radius}, {name: "black"})
+    assert "z = 10 nm" in caption or "z = 11 nm" in caption
+    assert "hits 2, missed 1, false alarms 0" in caption
+
+
 def test_window_is_centred_on_the_particle(demo_folder: Path) -> None:
     tomogram = report_figures.open_run(demo_folder / "project" / "copick.json", RUNS[0])
     image = slabs.window(tomogram, np.array([440.0, 200.0, 120.0]), 75.0)

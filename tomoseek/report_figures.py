@@ -127,6 +127,8 @@ def slice_figure(scene: Scene, radii: Mapping[str, float], colors: Mapping[str, 
         found = scene.picks[name].points_xyz
         near_found = np.abs(found[:, 2] - height) <= HIT_FRACTION * radius
         right, missed = is_near(found, known, radius), ~is_near(known, found, radius)
+        if right.any():  # a hit is drawn with its particle, or that would look missed where the two heights differ
+            near_found[right] = near_known[cKDTree(known).query(found[right])[1]]
         for points, color, style in (
             (found[near_found & right], plots.HIT, "-"),
             (known[near_known & missed], plots.MISS, "--"),
