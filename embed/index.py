@@ -240,7 +240,7 @@ class Index:
             Cells whose particle logit lies more than this below the lowest of the examples are left out;
             absent, no cell is. See `particle_floor`.
         num_candidates
-            Cells per run that FAISS hands on to the localisation.
+            Most cells per run that FAISS hands on to the localisation.
         """
         surroundings = self.surroundings()
         unwanted = None if negatives is None else negatives.vectors

@@ -48,6 +48,17 @@ class Prototype:
         """Score ``(n, e)`` vectors."""
         return self.scale * self.likeness(vectors) + self.offset
 
+    def at_least(self, score: float) -> tuple[Vectors, float]:
+        """Return a direction ``(e,)`` and the lowest product with it of any vector that scores so much.
+
+        The nearest rival is no farther than the mean one, whose likeness is linear: an inner product, which FAISS
+        ranks by, bounds the score from above.
+        """
+        direction = self.direction
+        if len(self.rivals):
+            direction = direction - self.rival_weight * self.rivals.mean(0)
+        return np.asarray(direction, dtype=np.float32), (score - self.offset) / self.scale
+
 
 def fit(
     examples: Vectors,

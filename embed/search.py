@@ -13,6 +13,8 @@ from embed.prototype import Prototype
 from embed.shard import Shard
 from tomoseek.errors import InputError
 
+ROUNDING = 1e-4  # of products in float32
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -71,7 +73,8 @@ def similarity_map(
     below the size of a cell; one that the particle floor hides is kept just under the threshold in the scores, so
     that it is no pick itself, and has its true value in the second map, which shapes the fit.
     """
-    rows = shard.nearest(prototype.direction, num_candidates, floor)
+    direction, lowest = prototype.at_least(threshold)
+    rows = shard.nearest(direction, num_candidates, floor, lowest - ROUNDING)
     scores = prototype.score(shard.read_vectors(rows))
     kept = scores >= threshold
     score_map = np.full(shard.grid, min(0.0, threshold) - 1.0, dtype=np.float32)
@@ -80,9 +83,11 @@ def similarity_map(
     candidates = shard.cells_zyx(rows[kept])
     score_map[tuple(candidates.T)] = scores[kept]
     around = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    neighbours = (candidates[:, None] + around).reshape(-1, 3)
-    beside = np.unique(shard.rows(neighbours))
-    beside = np.setdiff1d(beside[beside >= 0], rows[kept])
+    neighbours = shard.rows((candidates[:, None] + around).reshape(-1, 3))
+    is_beside = np.zeros(len(shard), dtype=bool)
+    is_beside[neighbours[neighbours >= 0]] = True
+    is_beside[rows[kept]] = False
+    beside = np.flatnonzero(is_beside)
     values = prototype.score(shard.read_vectors(beside))
     hidden = shard.particle_logit(beside) < floor
     ceiling = np.nextafter(np.float32(threshold), np.float32(-np.inf))

@@ -28,6 +28,7 @@ from tomoseek.files import atomic_write_json
 
 VECTORS, ARRAYS = "vectors.faiss", ("cells.npy", "rows.npy", "particle.npy", "around.npy")
 FILES = (VECTORS, *ARRAYS)
+FEW, MORE = 8_000, 4  # rows asked of FAISS at first, and so many times more as long as that is not enough
 
 
 class Storage(Enum):
@@ -105,8 +106,11 @@ class Shard:
 
     def rows(self, cells_zyx: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Return the stored row of each ``(..., 3)`` cell, -1 where outside the grid or not stored."""
-        inside = np.all((cells_zyx >= 0) & (cells_zyx < np.array(self.grid)), axis=-1)
-        flat = np.ravel_multi_index(tuple(np.moveaxis(np.where(inside[..., None], cells_zyx, 0), -1, 0)), self.grid)
+        axes = np.moveaxis(cells_zyx, -1, 0)
+        inside = np.logical_and.reduce(
+            [(axis >= 0) & (axis < size) for axis, size in zip(axes, self.grid, strict=True)]
+        )
+        flat = np.ravel_multi_index(tuple(np.where(inside, axis, 0) for axis in axes), self.grid)
         found = self._rows.take(flat.ravel()).reshape(flat.shape)
         return np.where(inside, found, -1).astype(np.int64)
 
@@ -134,15 +138,32 @@ class Shard:
         """Return the rows whose own particle logit is at least ``floor``."""
         return np.flatnonzero(self._particle.head(self.num_around(floor)) >= floor)
 
-    def nearest(self, direction: NDArray[np.float32], count: int, floor: float) -> NDArray[np.int64]:
-        """Return up to ``count`` rows nearest to a direction ``(e,)``, none with a particle logit below ``floor``."""
+    def nearest(
+        self, direction: NDArray[np.float32], count: int, floor: float, lowest: float = -np.inf
+    ) -> NDArray[np.int64]:
+        """Return the rows nearest to a direction ``(e,)``, nearest first.
+
+        Parameters
+        ----------
+        count
+            Most rows.
+        floor
+            Lowest particle logit of a row.
+        lowest
+            Lowest inner product of a row.
+        """
         rows = self.rows_above(floor)
-        if len(rows) == 0:
-            return rows
+        count = min(count, len(rows))
+        if not count:
+            return rows[:0]
         searched = empty_vectors(self.vectors.d, self.storage)
         searched.add_sa_codes(self._codes.take(rows))  # twice as fast as a selection within the whole
-        found = searched.search(direction[None], min(count, len(rows)))[1][0]
-        return np.asarray(rows[found[found >= 0]], dtype=np.int64)
+        asked = count if lowest == -np.inf else min(FEW, count)
+        while True:  # FAISS ranks few rows ten times as fast as many, and its range search is slower than either
+            products, found = (each[0] for each in searched.search(direction[None], asked))
+            if asked == count or products[-1] < lowest:
+                return np.asarray(rows[found[products >= lowest]], dtype=np.int64)
+            asked = min(MORE * asked, count)
 
     def interpolate(self, cells_zyx: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Read vectors and particle logits at fractional cells, trilinear over the stored corners.

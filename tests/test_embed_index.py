@@ -10,7 +10,7 @@ from scipy import ndimage
 from embed.checked import BLOCK_BYTES, CheckedRows, checksums_of, rows_per_block
 from embed.header import FORMAT, STRIDE, IndexHeader
 from embed.index import Index
-from embed.prototype import fit, leave_one_out
+from embed.prototype import fit
 from embed.recentre import recentre
 from embed.search import Examples, similarity_map
 from embed.shard import FILES, Shard, Storage, gather
@@ -73,33 +73,6 @@ def test_scores_from_the_index_equal_brute_force(storage: Storage, tolerance: fl
     np.testing.assert_allclose(found, expected, atol=tolerance * prototype.scale)
 
 
-def test_without_rivals_the_score_ranks_by_cosine_with_the_mean_example() -> None:
-    field = unit_field().reshape(-1, 32)
-    mean = field[:3].mean(0)
-    cosine = field @ mean / np.linalg.norm(mean)
-    for context, weight in ((surroundings(field), 0.0), (surroundings(field, 0), 0.3)):
-        assert np.corrcoef(cosine, fit(field[:3], context, weight).score(field))[0, 1] == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize("rival_weight", [0.0, 0.3])
-def test_score_is_zero_for_background_and_one_for_the_mean_example(rival_weight: float) -> None:
-    vectors = unit_field().reshape(-1, 32)
-    prototype = fit(vectors[:3], surroundings(vectors), rival_weight)
-    assert prototype.score(vectors).mean() == pytest.approx(0.0, abs=1e-4)
-    assert prototype.score(vectors[:3]).mean() == pytest.approx(1.0, abs=1e-4)
-
-
-def test_likeness_to_a_rival_costs_and_a_rival_like_the_examples_is_none() -> None:
-    axes = np.eye(8, dtype=np.float32)
-    example, rival, other = axes[:3]
-    twin = (example + 0.1 * other) / np.hypot(1, 0.1)
-    prototype = fit(example[None], Surroundings(axes[3:], np.stack([rival, twin])))
-    np.testing.assert_array_equal(prototype.rivals, rival[None])
-    towards_rival, elsewhere = (example + rival) / 2**0.5, (example + other) / 2**0.5
-    scores = prototype.score(np.stack([towards_rival, elsewhere]))
-    assert scores[0] < scores[1] - 0.1
-
-
 def test_candidates_and_their_neighbours_carry_true_scores_and_the_rest_none() -> None:
     field = unit_field()
     prototype = fit(field[2, 3, 4][None], surroundings(field.reshape(-1, 32)))
@@ -120,6 +93,19 @@ def test_hidden_neighbours_are_no_candidates_but_keep_their_true_likeness() -> N
     around = (slice(1, 4), slice(2, 5), slice(3, 6))
     assert (found >= -0.5).sum() == 1 and found[2, 3, 4] >= -0.5
     np.testing.assert_allclose(likeness[around], expected[around], atol=0.01 * prototype.scale)
+
+
+@pytest.mark.parametrize("few", [1, 8, 10_000])
+def test_rows_above_a_product_are_all_found_nearest_first(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr("embed.shard.FEW", few)
+    shard, direction = shard_of(unit_field()), unit_field(1)[0, 0, 0]
+    products = shard.read_vectors(np.arange(len(shard))) @ direction
+    likely = shard.particle_logit(np.arange(len(shard))) >= -2
+    for lowest in (-np.inf, 0.1, 2.0):
+        expected = np.flatnonzero(likely & (products >= lowest))
+        expected = expected[np.argsort(-products[expected])]
+        np.testing.assert_array_equal(shard.nearest(direction, len(shard), -2, lowest), expected)
+        np.testing.assert_array_equal(shard.nearest(direction, 7, -2, lowest), expected[:7])
 
 
 def test_interpolation_at_cell_centres_returns_the_vectors_and_between_them_their_mean() -> None:
@@ -167,29 +153,6 @@ def test_particle_floor_hides_cells_unlike_the_examples_and_is_never_above_even_
     assert lowest_x[8.0, 2.0] >= 4.5  # logit 0
     assert 2.5 <= lowest_x[0.0, 2.0] < 4.5  # logit -2
     assert lowest_x[0.0, None] < 1.0
-
-
-def test_likeness_to_a_negative_costs_even_where_it_is_like_the_examples() -> None:
-    axes = np.eye(8, dtype=np.float32)
-    example, negative, other = axes[:3]
-    scored = np.stack([example + 0.5 * negative, example + 0.5 * other]) / np.hypot(1, 0.5)
-    context = Surroundings(axes[3:], axes[:0])
-    without, with_negative = fit(example[None], context), fit(example[None], context, negatives=negative[None])
-    assert np.ptp(without.score(scored)) == pytest.approx(0, abs=1e-6)
-    first, second = with_negative.score(scored)
-    assert first < second - 0.1
-    assert with_negative.score(example[None])[0] == pytest.approx(1)
-
-
-def test_each_example_is_scored_by_the_others() -> None:
-    vectors = unit_field().reshape(-1, 32)
-    examples = vectors[0] + 0.3 * vectors[1:6]
-    examples /= np.linalg.norm(examples, axis=1, keepdims=True)
-    left_out = leave_one_out(examples, surroundings(vectors))
-    expected = fit(examples[1:], surroundings(vectors)).score(examples[:1])[0]
-    assert left_out[0] == pytest.approx(expected)
-    assert len(left_out) == 5 and left_out.max() < 1
-    assert len(leave_one_out(examples[:1], surroundings(vectors))) == 0
 
 
 def test_rows_lie_by_the_most_particle_like_cell_around_and_only_particle_like_ones_are_searched() -> None:
