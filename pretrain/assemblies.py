@@ -5,6 +5,7 @@ has to be recognised by its shape and not by how it was imaged.
 """
 
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -130,10 +131,12 @@ class AssemblyCrops:
             seeds = [int(v) for v in random.integers(2**40, size=2)]
             sources = [self._draw_source(random) for _ in seeds]
             densities = make_densities(names, metric.siblings, self.voxel_spacing, self.device)
-            first, second = (
-                make_scene(metric, self.voxel_spacing, densities, s, self.device, source)
-                for s, source in zip(seeds, sources, strict=True)
-            )
+
+            def scene(k: int) -> Scene:
+                return make_scene(metric, self.voxel_spacing, densities, seeds[k], self.device, sources[k])
+
+            with ThreadPoolExecutor(2) as pool:  # shot noise, a third of the time, is drawn on one core
+                first, second = pool.map(scene, range(2))
             self._pool[number] = first, second
             while len(self._pool) > metric.pool:
                 self._pool.popitem(last=False)
