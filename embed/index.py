@@ -33,6 +33,7 @@ INDEX_FILE = "index.json"
 MOST_OPEN = 256  # shards; each holds a few open files, and nothing of them in memory
 RUNS_FOR_SURROUNDINGS = 8
 MOST_CANDIDATES = 5000
+NUM_CANDIDATES = 30_000
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ class Index:
         rival_weight: float = RIVAL_WEIGHT,
         negatives: Examples | None = None,
         particle_margin: float | None = 2.0,
-        num_candidates: int = 30_000,
+        num_candidates: int = NUM_CANDIDATES,
     ) -> Found:
         """Rank every place of the chosen runs by likeness to the examples.
 
@@ -250,11 +251,7 @@ class Index:
         lowest = LOWEST_SCORE if threshold is None else min(threshold, LOWEST_SCORE)
         names = sorted(self.entries) if runs is None else runs
         most = max(max_picks, MOST_CANDIDATES)
-
-        def search_run(run: str) -> Picks:
-            return self._search_run(run, prototype, radius_angstrom, lowest, most, floor, num_candidates)
-
-        candidates = dict(zip(names, in_threads(search_run, names), strict=True))
+        candidates = self.rank(prototype, radius_angstrom, names, lowest, floor, most, num_candidates)
         scores = np.concatenate([found.scores for found in candidates.values()] or [np.zeros(0)])
         probability = probabilities(scores, left_out)
         if threshold is None:
@@ -267,24 +264,23 @@ class Index:
             picks[run] = Picks(found.points_xyz[:max_picks][kept], found.scores[:max_picks][kept])
         return Found(picks, cutoff, (scores, probability), prototype, left_out, floor)
 
-    def _search_run(
-        self,
-        run: str,
-        prototype: Prototype,
-        radius_angstrom: float,
-        threshold: float,
-        max_peaks: int,
-        floor: float,
-        num_candidates: int,
-    ) -> Picks:
-        entry = self.entries[run]
-        score_map, likeness = similarity_map(self.shard(run), prototype, threshold, floor, num_candidates)
-        radius_cells = radius_angstrom / entry.voxel_spacing / self.header.stride
-        cells, scores = find_peaks(
-            score_map, radius_cells=radius_cells, threshold=threshold, max_peaks=max_peaks, shape_map=likeness
-        )
-        indices = np.clip(cell_to_voxel(cells, self.header.stride), 0, np.array(entry.shape) - 1)
-        return Picks(indices_to_points(indices, entry.voxel_spacing), np.asarray(scores, dtype=np.float64))
+    def rank(
+        self, prototype: Prototype, radius_angstrom: float, runs: list[str], lowest: float, floor: float = -np.inf,
+        max_picks: int = MOST_CANDIDATES, num_candidates: int = NUM_CANDIDATES,
+    ) -> dict[str, Picks]:  # fmt: skip
+        """Return for each run the places that score at least ``lowest``, best first; the rest as for `search`."""
+
+        def rank_run(run: str) -> Picks:
+            entry = self.entries[run]
+            score_map, likeness = similarity_map(self.shard(run), prototype, lowest, floor, num_candidates)
+            radius_cells = radius_angstrom / entry.voxel_spacing / self.header.stride
+            cells, scores = find_peaks(
+                score_map, radius_cells=radius_cells, threshold=lowest, max_peaks=max_picks, shape_map=likeness
+            )
+            indices = np.clip(cell_to_voxel(cells, self.header.stride), 0, np.array(entry.shape) - 1)
+            return Picks(indices_to_points(indices, entry.voxel_spacing), np.asarray(scores, dtype=np.float64))
+
+        return dict(zip(runs, in_threads(rank_run, runs), strict=True))
 
 
 def indexed_runs(folder: Path) -> list[str]:
