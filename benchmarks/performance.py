@@ -228,12 +228,14 @@ def monai(bench: Bench) -> Rows:
     yield [*header, "times MONAI's, 8³", "times MONAI's, 4³"]
     for size in bench.arguments.sizes:
         config = bench.config(size, "masked")
-        plain = bench.config(size, "masked", "masked.fourier_weight=0", "masked.target_sigma=0")
+        words = ["masked.fourier_weight=0", "masked.target_sigma=0"]
+        plain, flat = (bench.config(size, "masked", *words, *more) for more in ([], ["model.tokenizer=patches"]))
         batch = bench.batch(config)
         few = {key: value[: max(1, config.batch_size // 8)] for key, value in batch.items()}  # 4096 tokens a crop
         compared: dict[str, tuple[nn.Module, Batch]] = {
             "tomoseek": (stage_model(config), batch),
             "tomoseek, loss as MONAI's": (stage_model(plain), batch),
+            "tomoseek, loss and linear patches as MONAI's": (stage_model(flat), batch),
             "MONAI, patches of 8³": (MonaiAutoencoder(config, TOKEN), batch),
             "MONAI, patches of 4³": (MonaiAutoencoder(config, STRIDE), few),
         }
@@ -247,7 +249,7 @@ def monai(bench: Bench) -> Rows:
             million = sum(p.numel() for p in model.parameters() if p.requires_grad) / 1e6
             num_crops = len(crops["input"])
             row = [size, name, f"{million:.1f}", f"{num_crops}", f"{count_work(step).flops / num_crops / 1e9:.2f}"]
-            yield [*row, f"{rate:.2f}", *(f"{rate / other:.2f}" for other in rates[2:])]
+            yield [*row, f"{rate:.2f}", *(f"{rate / other:.2f}" for other in rates[-2:])]
 
 
 TABLES = {
