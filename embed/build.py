@@ -21,13 +21,13 @@ from embed.index import INDEX_FILE, Index, indexed_runs
 from embed.shard import Storage, gather
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
+from tomoseek.geometry import FAMILIAR_SPACING
 from tomoseek.tomograms import Tomogram, find_tomograms
 from tomoseek.training import pick_device
 
 if TYPE_CHECKING:
     from tomoseek.encoder import Encoder
 
-SPACING_TOLERANCE = 0.1
 CLAIMS = ".claims"
 
 
@@ -209,7 +209,7 @@ def is_same(entry: ShardEntry, tomogram: Tomogram, contrast: list[float]) -> boo
 
 def _warn_about_spacing(tomogram: Tomogram, encoder: "Encoder") -> None:
     expected = encoder.config.voxel_spacing
-    if abs(tomogram.voxel_spacing / expected - 1) > SPACING_TOLERANCE:
+    if abs(tomogram.voxel_spacing / expected - 1) > FAMILIAR_SPACING:
         print(
             f"warning: run {tomogram.run} has {tomogram.voxel_spacing:g} Å voxels, the encoder was trained "
             f"at {expected:g} Å; to it, particles look {expected / tomogram.voxel_spacing:.2f} x their size"

@@ -12,11 +12,10 @@ from finetune.labels import PicksConfig
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
+from tomoseek.geometry import FAMILIAR_SPACING
 from tomoseek.picks import Picks, write_csv, write_picks, write_star
 from tomoseek.tomograms import Tomogram, ensure_object, find_tomograms, open_project
 from tomoseek.training import Stopwatch, pick_device
-
-SPACING_TOLERANCE = 0.1
 
 
 @dataclass(kw_only=True, slots=True)
@@ -124,7 +123,7 @@ def check_spacing(tomogram: Tomogram, description: Description) -> None:
     InputError
         If the voxel spacing is more than a tenth off the checkpoint's.
     """
-    if abs(tomogram.voxel_spacing / description.voxel_spacing - 1) > SPACING_TOLERANCE:
+    if abs(tomogram.voxel_spacing / description.voxel_spacing - 1) > FAMILIAR_SPACING:
         raise InputError(
             f"run {tomogram.run}: expected about {description.voxel_spacing:g} Å per voxel, as in training, "
             f"found {tomogram.voxel_spacing:g} Å; rescale the tomogram, or train at its spacing"

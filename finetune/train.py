@@ -26,9 +26,8 @@ from finetune.unfreeze import Unfreeze, fresh_picker, parameter_groups
 from finetune.validate import Validation, validate
 from tomoseek.errors import InputError
 from tomoseek.files import keep_log_until, log_jsonl
+from tomoseek.geometry import FAMILIAR_SPACING
 from tomoseek.training import Ema, ahead, autocast, cosine_learning_rate, load_state, pick_device, progress, save_state
-
-SPACING_TOLERANCE = 0.1
 
 
 def run(config: TrainConfig) -> float:
@@ -191,7 +190,7 @@ def announce(
         )
     expected = picker.encoder.config.voxel_spacing
     for run in training:
-        if abs(run.tomogram.voxel_spacing / expected - 1) > SPACING_TOLERANCE:
+        if abs(run.tomogram.voxel_spacing / expected - 1) > FAMILIAR_SPACING:
             warnings.warn(
                 f"run {run.name}: voxel spacing {run.tomogram.voxel_spacing} Å, the encoder learned at "
                 f"{expected} Å; rescale the tomograms, or set unfreeze=all",

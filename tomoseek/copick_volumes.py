@@ -12,12 +12,9 @@ from numpy.typing import NDArray
 
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
+from tomoseek.geometry import SAME_SPACING
 from tomoseek.project import check_name, local_path
 from tomoseek.volumes import write_ome_zarr
-
-# copick folders are named to a thousandth of an Å, yet a challenge project says 10.000 where the file says
-# 10.012.
-SPACING_TOLERANCE = 0.01
 
 
 def choose_tomogram(run: Any, data: DataConfig) -> Any:
@@ -42,7 +39,7 @@ def choose_tomogram(run: Any, data: DataConfig) -> Any:
     if data.voxel_spacing is not None:
         asked = data.voxel_spacing
         nearest = min(present, key=lambda spacing: abs(spacing - asked))
-        if abs(nearest - asked) > SPACING_TOLERANCE * nearest:
+        if abs(nearest - asked) > SAME_SPACING * nearest:
             raise InputError(
                 f"expected voxel spacing {asked:g} Å in run {run.name}, found {catalogue}: set data.voxel_spacing"
             )

@@ -10,6 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 
+# Relative differences of voxel spacings. Folders of copick are named to a thousandth of an Å, yet a challenge project
+# says 10.000 where the file says 10.012. To a network a particle may look a tenth larger or smaller than it knows it.
+SAME_SPACING, FAMILIAR_SPACING = 0.01, 0.1
+
 
 def points_to_indices(points_xyz: ArrayLike, voxel_spacing: float) -> FloatArray:
     """Turn points into fractional voxel indices.

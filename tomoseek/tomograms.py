@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tomoseek.config import DataConfig, Polarity
-from tomoseek.copick_volumes import SPACING_TOLERANCE, add_tomogram, choose_tomogram, listed, locate_store
+from tomoseek.copick_volumes import add_tomogram, choose_tomogram, listed, locate_store
 from tomoseek.errors import InputError
+from tomoseek.geometry import SAME_SPACING
 from tomoseek.normalise import Contrast, FloatVolume, Region, measure_contrast
 from tomoseek.project import create_project, ensure_object, logger, object_radii, open_project
 from tomoseek.volumes import map_mrc, map_tiff, open_level
@@ -262,7 +263,7 @@ def _open_copick(run: Any, data: DataConfig) -> Tomogram:
     spacing = float(entry.voxel_spacing.voxel_size)
     source, store = locate_store(entry)
     array, stored = open_level(store, source)
-    if stored is not None and abs(stored - spacing) > SPACING_TOLERANCE * spacing:
+    if stored is not None and abs(stored - spacing) > SAME_SPACING * spacing:
         logger.warning("%s says %g Å per voxel; copick's %g Å is used", source, stored, spacing)
         stored = None
     return Tomogram(
