@@ -10,6 +10,7 @@ from torch import nn
 pytest.importorskip("monai", reason="the peers need MONAI: pip install --no-deps monai")
 
 from benchmarks.peers import peer
+from benchmarks.peers.figures import label_efficiency
 from benchmarks.peers.methods import parse_method
 from benchmarks.peers.networks import NETWORKS, AveragedLogits, build
 from benchmarks.peers.projects import CLASSES, PROJECTS, SCORED_ON
@@ -111,6 +112,17 @@ def test_the_table_averages_over_seeds_and_keeps_methods_apart() -> None:
     ours, unet = table.splitlines()[2:4]
     assert "**0.700** (0.600, 0.800) | 0.35" in ours
     assert "**0.500** | 0.25" in unet
+
+
+def test_curves_are_means_over_seeds_of_methods_measured_at_several_numbers_of_labels() -> None:
+    values = {("ours", 1): [0.5, 0.75], ("ours", 6): [1.0], ("unet", 1): [0.25], ("unet", 6): [0.5], ("vit", 1): [0.1]}
+    records = [
+        {"method": method, "labels": labels, "scores": {"development": {"weighted_f4": value}}}
+        for (method, labels), each in values.items() for value in each
+    ]  # fmt: skip
+    (axes,) = label_efficiency(records, "development").axes
+    curves = {line.get_label(): line.get_xydata().tolist() for line in axes.lines if line.get_linestyle() == "-"}
+    assert curves == {"ours": [[1, 0.625], [6, 1.0]], "unet": [[1, 0.25], [6, 0.5]]}
 
 
 @pytest.mark.filterwarnings("ignore:only .* labels")

@@ -22,12 +22,14 @@ from typing import Any
 
 import torch
 
+from benchmarks.peers.figures import label_efficiency
 from benchmarks.peers.methods import KNOWN, Method, parse_method, step_cost, train
 from benchmarks.peers.predict_cost import table
 from benchmarks.peers.projects import PROJECTS, SCORED_ON
 from benchmarks.peers.scores import score
 from benchmarks.peers.tables import markdown
-from tomoseek.files import atomic_write_json
+from tomoseek.files import atomic_write_bytes, atomic_write_json
+from tomoseek.plots import to_png
 
 
 def measure(method: Method, labels: int, seed: int, arguments: argparse.Namespace) -> None:
@@ -62,7 +64,7 @@ def measure(method: Method, labels: int, seed: int, arguments: argparse.Namespac
 
 
 def main() -> None:
-    """Measure what is not there yet and print the table of everything there is."""
+    """Measure what is not there yet; print the tables and draw the curves of everything there is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--maps", type=Path, help="folder of density maps named after PDB entries; to simulate")
     parser.add_argument("--out", type=Path, default=Path("peers"))
@@ -97,7 +99,11 @@ def main() -> None:
                 except subprocess.CalledProcessError as error:
                     failed.append(f"{method.name}, {labels} labelled, seed {seed}: exit code {error.returncode}")
     paths = sorted((arguments.out / arguments.project).glob("*.json"))
-    print(markdown([json.loads(path.read_text()) for path in paths], arguments.project))
+    records = [json.loads(path.read_text()) for path in paths]
+    print(markdown(records, arguments.project))
+    picture = arguments.out / f"{arguments.project}.png"
+    atomic_write_bytes(picture, to_png(label_efficiency(records, arguments.project)))
+    print(f"\n{picture}")
     # A mean over the seeds that survived flatters a method that diverges.
     if failed:
         raise SystemExit("\n".join(["FAILED, in no row above and tried again next time:", *failed]))
