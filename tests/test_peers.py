@@ -117,7 +117,7 @@ def test_the_table_averages_over_seeds_and_keeps_methods_apart() -> None:
 def test_curves_are_means_over_seeds_of_methods_measured_at_several_numbers_of_labels() -> None:
     values = {("ours", 1): [0.5, 0.75], ("ours", 6): [1.0], ("unet", 1): [0.25], ("unet", 6): [0.5], ("vit", 1): [0.1]}
     records = [
-        {"method": method, "labels": labels, "scores": {"development": {"weighted_f4": value}}}
+        {"method": method, "labels": labels, "scores": {"test": {"weighted_f4": value}}}
         for (method, labels), each in values.items() for value in each
     ]  # fmt: skip
     (axes,) = label_efficiency(records, "development").axes
