@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from embed.index import Index, indexed_runs
 from embed.search import particle_floor
+from embed.threads import in_threads
 from tomoseek.files import atomic_write_json
 from tomoseek.picks import read_picks
 from tomoseek.project import open_project
@@ -85,7 +86,9 @@ def growth_row(out: Path, count: int) -> list[str]:
     for shard in shards:
         shard.nearest(vectors[0], NEIGHBOURS, floor)
     searched = sum(len(shard.rows_above(floor)) for shard in shards)
-    ranking = median_seconds(vectors, lambda query: [shard.nearest(query, NEIGHBOURS, floor) for shard in shards])
+    ranking = median_seconds(
+        vectors, lambda query: in_threads(lambda shard: shard.nearest(query, NEIGHBOURS, floor), shards)
+    )
     words = ["embed", "query", f"data.project={out / 'project'}", f"index={out / 'index'}", f"points={points}"]
     words += [f"run={SOURCE}", f"name={OBJECT}", f"out_dir={out / 'fewshot'}"]
     warm = min(command(*words) for _ in range(2))
