@@ -136,7 +136,7 @@ class Shard:
 
     def rows_above(self, floor: float) -> NDArray[np.int64]:
         """Return the rows whose own particle logit is at least ``floor``."""
-        return np.flatnonzero(self._particle.head(self.num_around(floor)) >= floor)
+        return np.flatnonzero(self._particle.head(self.num_around(floor)).astype(np.float32) >= floor)
 
     def nearest(
         self, direction: NDArray[np.float32], count: int, floor: float, lowest: float = -np.inf
