@@ -71,7 +71,8 @@ def local_maxima(score_map: NDArray[np.floating[Any]], threshold: float, reach: 
     -------
     ``(n, 3)`` z y x in order.
     """
-    cells = np.stack(np.unravel_index(np.flatnonzero(score_map >= threshold), score_map.shape), -1)
+    above = np.flatnonzero(score_map >= threshold)
+    cells: NDArray[np.int64] = np.stack(np.unravel_index(above, score_map.shape), -1)
     cells = cells[np.isfinite(score_map[tuple(cells.T)])]
     last = np.array(score_map.shape) - 1
     steps = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
