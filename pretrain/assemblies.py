@@ -135,7 +135,7 @@ class AssemblyCrops:
             def scene(k: int) -> Scene:
                 return make_scene(metric, self.voxel_spacing, densities, seeds[k], self.device, sources[k])
 
-            with ThreadPoolExecutor(2) as pool:  # shot noise, a third of the time, is drawn on one core
+            with ThreadPoolExecutor(2) as pool:  # much of a scene is made on one core: shot noise, places, assemblies
                 first, second = pool.map(scene, range(2))
             self._pool[number] = first, second
             while len(self._pool) > metric.pool:

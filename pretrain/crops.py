@@ -1,12 +1,9 @@
 """Crops of unlabeled tomograms, read where they are needed and never more than a batch at a time."""
 
 import dataclasses
-import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pretrain.config import PretrainConfig
@@ -39,28 +36,24 @@ class MaskedCrops:
         """Draw the batch of a step: ``input`` and ``target`` crops, ``visible`` and ``hidden`` pieces."""
         config = self.config
         random = np.random.default_rng([config.seed, 1, step, self.rank])
-        places = []
+        inputs, targets = [], []
         for index in random.choice(len(self.sources), config.batch_size, p=self.share):
             source = self.sources[index]
             first, second = random.permutation(len(source))[[0, -1]]
             room = np.maximum(np.array(source[0].shape) - config.crop, 0)
             start = tuple(int(v) for v in random.integers(0, room + 1))
+            size = (config.crop,) * 3
+            pair = [source[k].crop(start, size) for k in (first, second)]
             flips = tuple(int(axis) for axis in np.flatnonzero(random.random(3) < 0.5))
-            places += [(source[k], start, flips) for k in (first, second)]
-
-        def read(place: tuple[Tomogram, tuple[int, ...], tuple[int, ...]]) -> NDArray[np.float32]:
-            tomogram, start, flips = place
-            return np.flip(tomogram.crop(start, (config.crop,) * 3), flips)
-
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            crops = np.stack(list(pool.map(read, places)))
+            inputs.append(np.flip(pair[0], flips))
+            targets.append(np.flip(pair[1], flips))
         generator = torch.Generator().manual_seed(int(random.integers(2**62)))
         num_pieces = (config.crop // config.masked.piece) ** 3
         masked = config.masked
         visible, hidden = draw_pieces(config.batch_size, num_pieces, masked.mask_ratio, masked.rebuilt_share, generator)
         return {
-            "input": torch.from_numpy(crops[::2]),
-            "target": torch.from_numpy(crops[1::2]),
+            "input": torch.from_numpy(np.stack(inputs)),
+            "target": torch.from_numpy(np.stack(targets)),
             "visible": visible,
             "hidden": hidden,
         }
