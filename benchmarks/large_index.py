@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embed.index import Index, indexed_runs
-from embed.search import particle_floor
+from embed.search import PARTICLE_MARGIN, particle_floor
 from embed.threads import in_threads
 from tomoseek.files import atomic_write_json
 from tomoseek.picks import read_picks
@@ -74,7 +74,7 @@ def example_vectors(out: Path, index: Index) -> tuple[NDArray[np.float32], float
     root = open_project(str(out / "project"))
     points = read_picks(root, SOURCE, OBJECT, USER_ID, SESSION_ID).points_xyz
     examples = index.read_examples(points[:QUERIES], SOURCE)
-    floor = particle_floor(examples.particle_logit[:NUM_EXAMPLES], 2.0)
+    floor = particle_floor(examples.particle_logit[:NUM_EXAMPLES], PARTICLE_MARGIN)
     return examples.vectors, floor, points[:NUM_EXAMPLES].round(1).tolist()
 
 

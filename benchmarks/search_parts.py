@@ -25,8 +25,8 @@ from benchmarks.probe.bed import STANDARD, Bed, make_bed
 from embed.cutoff import LOWEST_SCORE, probabilities
 from embed.evaluate import evaluate_query
 from embed.index import Index
-from embed.prototype import TOO_ALIKE, Prototype, fit, leave_one_out
-from embed.search import Examples, particle_floor
+from embed.prototype import RIVAL_WEIGHT, TOO_ALIKE, Prototype, fit, leave_one_out, mean_direction
+from embed.search import PARTICLE_MARGIN, Examples, particle_floor
 from embed.surroundings import Surroundings, Vectors, particle_places
 from tomoseek.peaks import suppress
 from tomoseek.picks import Picks
@@ -35,7 +35,6 @@ from tomoseek.training import pick_device, progress
 SHOTS = (1, 5, 10)
 SHRINKAGE = 0.1  # of a covariance, towards a multiple of the identity
 SURE, MOST_ADDED = 0.9, 50  # finds that a second round takes for examples: at least so likely, at most so many
-MARGIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,13 @@ class Task:
 
     def rank(self, prototype: Prototype) -> dict[str, Picks]:
         """Localise what a prototype finds."""
-        floor = particle_floor(self.examples.particle_logit, MARGIN)
+        floor = particle_floor(self.examples.particle_logit, PARTICLE_MARGIN)
         return self.index.rank(prototype, self.radius_angstrom, self.runs, LOWEST_SCORE, floor)
 
-    def along(self, direction: Vectors) -> Prototype:
-        """Score by a direction alone: 0 for mean background, 1 for the mean example."""
-        low, high = (float((v @ direction).mean()) for v in (self.surroundings.background, self.examples.vectors))
+    def along(self, direction: Vectors, others: Vectors) -> Prototype:
+        """Score by a direction alone: 0 for the mean of what it tells the examples from, 1 for the mean example."""
+        low, high = (float((vectors @ direction).mean()) for vectors in (others, self.examples.vectors))
+        assert high > low  # else the scale would turn the ranking round
         scale = 1 / (high - low)
         return Prototype(direction.astype(np.float32), self.places[:0], 0.0, scale, -scale * low)
 
@@ -81,7 +81,8 @@ def whitened(task: Task, others: Vectors) -> dict[str, Picks]:
     """Rank by the linear discriminant of the examples against other vectors."""
     covariance = np.cov(others.T)
     covariance += SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-    return task.rank(task.along(np.linalg.solve(covariance, task.examples.vectors.mean(0) - others.mean(0))))
+    direction = np.linalg.solve(covariance, task.examples.vectors.mean(0) - others.mean(0))
+    return task.rank(task.along(direction, others))
 
 
 def nearest_example(task: Task) -> dict[str, Picks]:
@@ -115,12 +116,12 @@ def second_round(task: Task, rival_weight: float) -> dict[str, Picks]:
 def logistic(task: Task) -> dict[str, Picks]:
     """Rank by a logistic regression of the examples against background and particle-like places unlike them."""
     examples = task.examples.vectors
-    mean = examples.mean(0) / np.linalg.norm(examples.mean(0))
+    mean = mean_direction(examples)
     unlike = task.places[task.places @ mean < TOO_ALIKE * np.median(examples @ mean)]
     others = np.concatenate([task.surroundings.background[::4], unlike])
     head = LogisticRegression(class_weight="balanced", max_iter=500)
     head.fit(np.concatenate([examples, others]), np.arange(len(examples) + len(others)) < len(examples))
-    return task.rank(task.along(head.coef_[0]))
+    return task.rank(task.along(head.coef_[0], others))
 
 
 PARTS: dict[str, Callable[[Task], dict[str, Picks]]] = {
@@ -130,7 +131,7 @@ PARTS: dict[str, Callable[[Task], dict[str, Picks]]] = {
     "whitened by particle-like places": lambda task: whitened(task, task.places),
     "nearest example": nearest_example,
     "second round": lambda task: second_round(task, 0.0),
-    "rivals, second round": lambda task: second_round(task, 0.3),
+    "rivals, second round": lambda task: second_round(task, RIVAL_WEIGHT),
     "logistic regression": logistic,
 }
 

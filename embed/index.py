@@ -19,7 +19,7 @@ from embed.entry import ENTRY_FILE, ShardEntry, entry_or_none, read_entry
 from embed.header import FORMAT, IndexHeader
 from embed.prototype import RIVAL_WEIGHT, Prototype, fit, leave_one_out
 from embed.recentre import REACH_ANGSTROM, recentre
-from embed.search import Examples, checked_points, particle_floor, similarity_map
+from embed.search import PARTICLE_MARGIN, Examples, checked_points, particle_floor, similarity_map
 from embed.shard import Shard
 from embed.surroundings import Surroundings, measure_surroundings
 from embed.threads import in_threads
@@ -216,7 +216,7 @@ class Index:
         max_picks: int = 1000,
         rival_weight: float = RIVAL_WEIGHT,
         negatives: Examples | None = None,
-        particle_margin: float | None = 2.0,
+        particle_margin: float | None = PARTICLE_MARGIN,
         num_candidates: int = NUM_CANDIDATES,
     ) -> Found:
         """Rank every place of the chosen runs by likeness to the examples.

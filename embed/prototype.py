@@ -27,7 +27,7 @@ class Prototype:
     rival_weight
         The share.
     scale, offset
-        Make the score 0 for the mean background and 1 for the mean example.
+        Make the score 0 for the mean background and 1 for the mean example; the scale is above 0.
     """
 
     direction: Vectors
@@ -79,18 +79,19 @@ def fit(
         Rivals nearer to the mean example than this share of an ordinary example are left out: they may be the very
         particles that are looked for.
     """
-    direction = _mean_direction(examples)
+    direction = mean_direction(examples)
     ordinary = float(np.median(examples @ direction))
     apart = surroundings.rivals @ direction < too_alike * ordinary
     if negatives is not None and len(negatives):
-        direction = direction - NEGATIVE_WEIGHT * _mean_direction(negatives)
+        direction = direction - NEGATIVE_WEIGHT * mean_direction(negatives)
     raw = Prototype(direction, surroundings.rivals[apart if rival_weight else []], rival_weight, 1.0, 0.0)
     low, high = (float(raw.likeness(vectors).mean()) for vectors in (surroundings.background, examples))
     scale = 1.0 / (high - low) if high - low > 1e-6 else 1.0
     return Prototype(direction, raw.rivals, rival_weight, scale, -scale * low)
 
 
-def _mean_direction(vectors: Vectors) -> Vectors:
+def mean_direction(vectors: Vectors) -> Vectors:
+    """Return the unit vector ``(e,)`` of the mean of ``(n, e)``."""
     mean = vectors.mean(0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), dtype=np.float32)
 

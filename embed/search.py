@@ -13,6 +13,7 @@ from embed.prototype import Prototype
 from embed.shard import Shard
 from tomoseek.errors import InputError
 
+PARTICLE_MARGIN = 2.0  # logits below the lowest of the examples that are searched too
 ROUNDING = 1e-4  # of products in float32
 
 

@@ -6,7 +6,7 @@ import torch
 from tomoseek.encoder import Encoder
 from tomoseek.pyramid import ResidualConv
 from tomoseek.transformer import rotary_table, token_grid
-from tomoseek.weights import random_encoder
+from tomoseek.weights import load_encoder, random_encoder
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +78,18 @@ def test_bfloat16_weight_gradients_agree_with_float32(edge: int) -> None:
         gradients.append([parameter.grad.clone() for parameter in block.parameters() if parameter.grad is not None])
     for exact, rounded in zip(*gradients, strict=True):
         assert (exact - rounded).norm() < 0.05 * exact.norm()
+
+
+def test_written_out_attention_gives_what_the_fused_kernel_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, volume = load_encoder("shipped"), torch.randn(1, 1, 32, 48, 48, generator=torch.Generator().manual_seed(0))
+
+    def embed(most_written_out: int, exact: bool = False) -> torch.Tensor:
+        monkeypatch.setattr("tomoseek.transformer.MOST_WRITTEN_OUT", most_written_out)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=not exact):
+            return encoder.embed(volume)[0].float()
+
+    torch.testing.assert_close(embed(5000, exact=True), embed(0, exact=True), atol=1e-5, rtol=1e-4)
+    truth, written_out, fused = embed(0, exact=True), embed(5000), embed(0)
+    assert not torch.equal(written_out, fused)
+    worst = {name: (1 - (vectors * truth).sum(1)).max() for name, vectors in (("out", written_out), ("fused", fused))}
+    assert worst["out"] < 1e-3 and worst["out"] < 2 * worst["fused"]

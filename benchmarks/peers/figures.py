@@ -1,5 +1,6 @@
 """The label-efficiency curve: weighted F4 against the number of labelled tomograms, a line to a method."""
 
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def label_efficiency(records: list[dict[str, Any]], project: str) -> Figure:
     figure = Figure(figsize=(4.2 * len(parts), 3.4), layout="constrained")
     panels = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
     for axes, part in zip(panels, parts, strict=True):
-        for method, color in zip(methods, COLORS, strict=False):
+        for method, color in zip(methods, cycle(COLORS), strict=False):
             numbers = sorted(labels[method])
             scores = [
                 [r["scores"][part]["weighted_f4"] for r in records if (r["method"], r["labels"]) == (method, number)]

@@ -19,7 +19,7 @@ KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
     OURS: (OURS, ()),
     # From scratch the encoder has to learn as fast as the decoder.
     "scratch": (OURS, ("encoder=random-small", "encoder_learning_rate_scale=1.0")),
-    "unet": ("unet", ("learning_rate=1e-3",)),  # the best of 5e-3, 2e-3 and 1e-3 on development
+    "unet": ("unet", ("learning_rate=1e-3",)),  # the best of 5e-3, 2e-3, 1e-3 and 5e-4 on development
     "octopi": ("octopi", ()),
     "segresnet": ("segresnet", ()),
     "segresnet16": ("segresnet16", ()),
