@@ -1,4 +1,4 @@
-"""How sure may a search be of its picks? Fits the two numbers of `embed.cutoff` on tomograms of development.
+"""How sure may a search be of its picks? Fits the numbers of `embed.cutoff` on tomograms of development.
 
     python -m benchmarks.calibrate --maps ../shared/data/maps
 
@@ -6,7 +6,7 @@ The mixture of scores says how likely each candidate is what the examples are; l
 offset of its log odds (Platt scaling) are fitted to what the candidates are, on the tomograms of development alone.
 Beside them, by the mixture and after the correction that `embed query` applies: how many candidates of a given
 probability are true, and how far promised precisions lie from kept ones, on the tomograms of development and on the
-untouched ones of `benchmarks.few_shot`. Prints Markdown.
+untouched ones of `benchmarks.few_shot`. What true particles score by a single example is printed too. Prints Markdown.
 """
 
 import argparse
@@ -24,7 +24,18 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.few_shot import WANTED, build_index, draw_examples
 from benchmarks.probe.bed import STANDARD, Bed, make_bed
-from embed.cutoff import LOWEST_SCORE, OFFSET, SLOPE, SUREST, choose_cutoff, mixture_probabilities, probabilities
+from embed.cutoff import (
+    LOWEST_SCORE,
+    MEAN_OF_ONE,
+    OFFSET,
+    SLOPE,
+    SPREAD,
+    SPREAD_OF_MEAN,
+    SUREST,
+    choose_cutoff,
+    mixture_probabilities,
+    probabilities,
+)
 from embed.index import MOST_CANDIDATES, Index
 from tomoseek.score import precision_recall
 from tomoseek.training import pick_device, progress
@@ -92,6 +103,14 @@ def promises(found: list[Trial], probability: Callable[[Floats, Floats], Floats]
     return [f"{np.abs(errors).mean():.2f}", f"{np.mean(errors):+.2f}", f"{len(errors) / asked:.0%}"]
 
 
+def scores_of_one(found: list[Trial]) -> tuple[float, float, float]:
+    """What true particles score by a single example: mean, its spread over searches, spread within a search."""
+    single = [one.scores[one.is_true] for one in found if not len(one.left_out) and one.is_true.any()]
+    means = [float(np.median(scores)) for scores in single]
+    within = [float(np.diff(np.percentile(scores, [16, 84]))[0]) / 2 for scores in single]
+    return float(np.mean(means)), float(np.std(means)), float(np.mean(within))
+
+
 def main() -> None:
     """Fit, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -110,7 +129,10 @@ def main() -> None:
     mixture = np.concatenate([mixture_probabilities(one.scores, one.left_out) for one in known])
     odds = logit(np.clip(mixture, SUREST, 1 - SUREST))[:, None]
     fit = LogisticRegression(C=np.inf).fit(odds, np.concatenate([one.is_true for one in known]))
-    print(f"fitted slope {fit.coef_[0, 0]:.2f}, offset {fit.intercept_[0]:.2f}; in use: {SLOPE}, {OFFSET}\n")
+    print(f"fitted slope {fit.coef_[0, 0]:.2f}, offset {fit.intercept_[0]:.2f}; in use: {SLOPE}, {OFFSET}")
+    mean, spread_of_mean, spread = scores_of_one(known)
+    print(f"true by one example: {mean:.2f} ± {spread_of_mean:.2f}, within a search ± {spread:.3f}", end="; ")
+    print(f"in use: {MEAN_OF_ONE} ± {SPREAD_OF_MEAN}, ± {SPREAD}\n")
     bands = [f"true of {low:g} to {high:g}" for low, high in pairwise(BANDS)]
     header = ["tomograms", "probability", *bands, "promise less kept, absolute", "signed", "promises given"]
     print(f"| {' | '.join(header)} |", "|---" * len(header) + "|", sep="\n")
