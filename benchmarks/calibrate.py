@@ -104,7 +104,7 @@ def promises(found: list[Trial], probability: Callable[[Floats, Floats], Floats]
 
 
 def scores_of_one(found: list[Trial]) -> tuple[float, float, float]:
-    """What true particles score by a single example: mean, its spread over searches, spread within a search."""
+    """What true particles score by one example: mean over searches of the median, its spread, spread within one."""
     single = [one.scores[one.is_true] for one in found if not len(one.left_out) and one.is_true.any()]
     means = [float(np.median(scores)) for scores in single]
     within = [float(np.diff(np.percentile(scores, [16, 84]))[0]) / 2 for scores in single]

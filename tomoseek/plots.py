@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Rectangle
+from matplotlib.patches import Circle
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 
 Image = NDArray[np.float32]
@@ -52,8 +53,8 @@ def to_png(figure: Figure, dpi: int = 160) -> bytes:
     return buffer.getvalue()
 
 
-def show_slice(axes: Axes, image: Image, voxel_spacing: float, scale_bar_nm: float | None = 50.0) -> None:
-    """Draw a ``(y, x)`` image, protein positive, with protein dark, axes in Å and a scale bar."""
+def show_slice(axes: Axes, image: Image, voxel_spacing: float) -> None:
+    """Draw a ``(y, x)`` image, protein positive, with protein dark, axes in Å."""
     ny, nx = image.shape
     low, high = np.percentile(image, (0.5, 99.5))
     # The centre of voxel (0, 0) is the origin, so the picture begins half a voxel before it.
@@ -61,19 +62,16 @@ def show_slice(axes: Axes, image: Image, voxel_spacing: float, scale_bar_nm: flo
     extent = (low_edge, right, low_edge, top)
     axes.imshow(image, cmap="gray_r", vmin=low, vmax=high, extent=extent, origin="lower", interpolation="bilinear")
     axes.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
-    if scale_bar_nm is None:
-        return
-    width, height = nx * voxel_spacing, ny * voxel_spacing
-    left, bottom = extent[0] + 0.04 * width, extent[2] + 0.04 * height
-    length = 10 * scale_bar_nm
-    pad = 0.02 * width
-    box = (left - pad, bottom - pad)
-    axes.add_patch(Rectangle(box, length + 2 * pad, 0.075 * height, facecolor="white", alpha=0.75, zorder=3))
-    axes.add_patch(Rectangle((left, bottom), length, 0.012 * height, facecolor="black", zorder=4))
-    axes.text(
-        left + length / 2, bottom + 0.018 * height, f"{scale_bar_nm:g} nm",
-        ha="center", va="bottom", fontsize=8, zorder=4,
+
+
+def add_scale_bar(axes: Axes, length_nm: float = 50.0) -> None:
+    """Draw a scale bar under axes in Å, where it covers no particle."""
+    low, high = axes.get_ylim()
+    bar = AnchoredSizeBar(
+        axes.transData, 10 * length_nm, f"{length_nm:g} nm", "upper left", borderpad=0, sep=3, frameon=False,
+        size_vertical=0.012 * (high - low), bbox_to_anchor=(0, -0.02), bbox_transform=axes.transAxes,
     )  # fmt: skip
+    axes.add_artist(bar)
 
 
 def draw_marks(axes: Axes, marks: Sequence[Mark]) -> None:
@@ -99,6 +97,7 @@ def truth_and_picks_figure(
         show_slice(axes, image, voxel_spacing)
         draw_marks(axes, marks)
         axes.set_title(title, fontsize=11, color=INK)
+    add_scale_bar(plain)
     colors = {mark.color for mark in truth}
     classes = [_ring(color, name) for name, color in class_colors.items() if color in colors]
     if classes:
