@@ -22,7 +22,7 @@ from tomoseek.encoder import Encoder
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json, keep_log_until, log_jsonl
 from tomoseek.provenance import code_version
-from tomoseek.training import Ema, ahead, cosine_learning_rate, load_state, pick_device, progress, save_state
+from tomoseek.training import Ema, ahead, cosine_learning_rate, load_state, pick_device, precision, progress, save_state
 from tomoseek.weights import WEIGHTS, fingerprint, load_encoder, save_encoder
 
 
@@ -45,7 +45,8 @@ def run(config: PretrainConfig) -> None:
     """
     device = pick_device(config.device)
     unused = DistributedDataParallelKwargs(find_unused_parameters=config.stage is StageName.masked)
-    accelerator = Accelerator(mixed_precision="bf16", cpu=device.type == "cpu", kwargs_handlers=[unused])
+    mixed = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "no"}[precision(device)]
+    accelerator = Accelerator(mixed_precision=mixed, cpu=device.type == "cpu", kwargs_handlers=[unused])
     out_dir = Path(config.out_dir)
     state_path, log_path = out_dir / "state.safetensors", out_dir / "log.jsonl"
     settings, code = plain(dataclasses.asdict(config)), code_version()
