@@ -1,6 +1,6 @@
 """``python -m embed build | explore | query | evaluate key=value ...``."""
 
-from tomoseek.config import Command, dispatch
+from tomoseek.command_line import Command, dispatch
 
 COMMANDS = {
     "build": Command("embed_build", "embed.build", "embed tomograms into a searchable index"),

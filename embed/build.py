@@ -21,12 +21,13 @@ from embed.index import INDEX_FILE, Index, indexed_runs
 from embed.shard import Storage, gather
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
-from tomoseek.geometry import FAMILIAR_SPACING
-from tomoseek.tomograms import Tomogram, find_tomograms
-from tomoseek.training import pick_device
+from tomoseek.messages import listed, warn
+from tomoseek.running import pick_device
+from tomoseek.tomograms.copick_tomograms import find_tomograms
+from tomoseek.tomograms.tomogram import Tomogram
 
 if TYPE_CHECKING:
-    from tomoseek.encoder import Encoder
+    from tomoseek.network.encoder import Encoder
 
 CLAIMS = ".claims"
 
@@ -55,7 +56,7 @@ def run(config: BuildConfig) -> None:
     """Embed every tomogram that the index does not hold yet; of several processes, each its share."""
     from accelerate import PartialState
 
-    from tomoseek.weights import load_encoder  # slow to import, and `embed query` imports this file
+    from tomoseek.network.weights import load_encoder  # slow to import, and `embed query` imports this file
 
     device = pick_device(config.device)
     processes = PartialState(cpu=device.type == "cpu")
@@ -88,7 +89,7 @@ def report(index: Index, names: set[str]) -> None:
         f"{num_bytes / 1e6:.1f} MB ({num_bytes / 1e6 / max(len(entries), 1):.1f} MB per tomogram)"
     )
     if missing := sorted(names - set(index.entries)):
-        print(f"warning: another builder still has {', '.join(missing)}; the index lacks them until it is done")
+        warn(f"another builder still has {listed(missing)}; the index lacks them until it is done")
 
 
 @contextmanager
@@ -159,7 +160,8 @@ def add_tomograms(
     """
     num_new = 0
     for tomogram in tomograms:
-        _warn_about_spacing(tomogram, encoder)
+        if mismatch := tomogram.unfamiliar_spacing(encoder.config.voxel_spacing, "the encoder"):
+            warn(mismatch)
         with claim(index.folder, tomogram.run) as mine:
             if not mine:
                 print(f"run {tomogram.run}: another builder is embedding it")
@@ -205,12 +207,3 @@ def is_same(entry: ShardEntry, tomogram: Tomogram, contrast: list[float]) -> boo
         and tuple(entry.shape) == tuple(tomogram.shape)
         and np.allclose(entry.contrast, contrast, rtol=1e-4)
     )
-
-
-def _warn_about_spacing(tomogram: Tomogram, encoder: "Encoder") -> None:
-    expected = encoder.config.voxel_spacing
-    if abs(tomogram.voxel_spacing / expected - 1) > FAMILIAR_SPACING:
-        print(
-            f"warning: run {tomogram.run} has {tomogram.voxel_spacing:g} Å voxels, the encoder was trained "
-            f"at {expected:g} Å; to it, particles look {expected / tomogram.voxel_spacing:.2f} x their size"
-        )

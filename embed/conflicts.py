@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from embed.cutoff import expected_at
 from embed.index import Found, Index
+from embed.promise import expected_at
 from embed.search import Examples
-from tomoseek.conflicts import rival_pairs, winners
-from tomoseek.picks import Picks
+from tomoseek.picks.conflicts import rival_pairs, winners
+from tomoseek.picks.points import Picks
 
 GivenUp = dict[str, Counter[str]]
 

@@ -1,6 +1,6 @@
 """Dense embeddings of a whole tomogram, a slab at a time.
 
-Letters: b tiles, e embedding dimensions, n cells; z y x voxels, or cells of ``STRIDE`` voxels.
+Letters: b tiles, e embedding dimensions, n cells; z y x voxels, or cells of ``EMBEDDING_STRIDE`` voxels.
 """
 
 from collections.abc import Iterator
@@ -12,23 +12,21 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from embed.header import STRIDE
 from tomoseek.errors import InputError
-from tomoseek.tiling import iterate_slabs
-from tomoseek.tomograms import Tomogram
-from tomoseek.training import autocast
+from tomoseek.network.strides import COARSEST_STRIDE, EMBEDDING_STRIDE
+from tomoseek.running import autocast
+from tomoseek.tomograms.tiling import iterate_slabs
+from tomoseek.tomograms.tomogram import Tomogram
 
 if TYPE_CHECKING:  # the encoder's library takes seconds to import, and a query does without it
-    from tomoseek.encoder import Encoder
-
-ALIGNMENT = 8
+    from tomoseek.network.encoder import Encoder
 
 Block = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 
 
 def grid_shape(shape_zyx: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return the number of cells that cover a tomogram, a partial last cell included."""
-    z, y, x = (-(-size // STRIDE) for size in shape_zyx)
+    z, y, x = (-(-size // EMBEDDING_STRIDE) for size in shape_zyx)
     return z, y, x
 
 
@@ -64,7 +62,7 @@ def embed_blocks(
         embedding_and_logit,
         tile=(tile,) * 3,
         overlap=overlap,
-        stride=STRIDE,
+        stride=EMBEDDING_STRIDE,
         num_channels=dimension + 1,
         batch_size=batch_size,
         device=device,
@@ -95,9 +93,9 @@ def check_tile(tile: int, overlap: int) -> None:
     InputError
         If the tile is no multiple of 8, or the overlap not less than half of it.
     """
-    if tile < ALIGNMENT or tile % ALIGNMENT or not 0 <= overlap <= tile // 2:
+    if tile < COARSEST_STRIDE or tile % COARSEST_STRIDE or not 0 <= overlap <= tile // 2:
         raise InputError(
-            f"tile={tile} overlap={overlap}: expected a tile of a multiple of {ALIGNMENT} voxels and an "
+            f"tile={tile} overlap={overlap}: expected a tile of a multiple of {COARSEST_STRIDE} voxels and an "
             "overlap of at most half of it; try tile=96 overlap=16"
         )
 

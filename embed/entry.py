@@ -26,7 +26,7 @@ class ShardEntry:
     sizes
         File name to bytes.
     checksums
-        File name to CRC-32 of each block of rows, see `embed.checked`.
+        File name to CRC-32 of each block of rows, see `embed.checksums`.
     """
 
     tomogram_type: str

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embed.query import PicksConfig
-from tomoseek.config import DataConfig
+from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
+from tomoseek.evaluation.score import average_precision, count_hits, precision_recall
 from tomoseek.files import atomic_write_json
-from tomoseek.picks import Picks, read_picks
-from tomoseek.project import object_radii, open_project
-from tomoseek.score import average_precision, count_hits, precision_recall
+from tomoseek.picks.copick_picks import read_picks
+from tomoseek.picks.points import Picks
+from tomoseek.tomograms.project import object_radii, open_project
 
 
 @dataclass(kw_only=True, slots=True)
@@ -41,14 +41,15 @@ def run(config: EvaluateConfig) -> None:
     radii = object_radii(root)
     if config.name not in radii:
         raise InputError(f"name: expected one of {', '.join(radii)} (the project's objects), found '{config.name}'")
+    finder = config.picks.owner()
     names = _runs_to_score(root, config.data.runs, config.exclude_runs)
     reference, found = {}, {}
     for key in names:
-        truth, finder = config.reference, config.picks
+        truth = config.reference
         reference[key] = read_picks(
-            root, key, config.name, truth.user_id, truth.session_id, exclude_users=[finder.user_id]
+            root, key, config.name, truth.user_id, truth.session_id, exclude_users=[finder[0]]
         ).points_xyz
-        found[key] = read_picks(root, key, config.name, finder.user_id, finder.session_id)
+        found[key] = read_picks(root, key, config.name, *finder)
     if not any(len(points) for points in reference.values()):
         raise InputError(
             f"expected reference picks of '{config.name}' in runs {', '.join(names)}, found none; check "

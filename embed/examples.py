@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from embed.search import checked_points
 from tomoseek.errors import InputError
-from tomoseek.picks import read_objects_csv, read_picks, read_star
+from tomoseek.messages import warn
+from tomoseek.picks.copick_picks import read_picks
+from tomoseek.picks.star import read_star
+from tomoseek.picks.tables import read_objects_csv
 
 DUPLICATE_ANGSTROM = 1.0
 
@@ -89,7 +92,7 @@ def drop_duplicates(points_xyz: NDArray[np.float64], run: str) -> NDArray[np.flo
         if all(np.linalg.norm(point - other) > DUPLICATE_ANGSTROM for other in kept):
             kept.append(point)
     if len(kept) < len(points_xyz):
-        print(f"warning: run {run}: {len(points_xyz) - len(kept)} duplicate example points are used once")
+        warn(f"run {run}: {len(points_xyz) - len(kept)} duplicate example points are used once")
     return np.stack(kept)
 
 

@@ -14,12 +14,13 @@ from tomoseek import plots
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_bytes, atomic_write_json
-from tomoseek.geometry import cell_to_voxel, indices_to_points
-from tomoseek.peaks import suppress
-from tomoseek.picks import Picks, write_csv
-from tomoseek.project import open_project
-from tomoseek.slabs import window
-from tomoseek.tomograms import find_tomograms
+from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points
+from tomoseek.picks.peaks import suppress
+from tomoseek.picks.points import Picks
+from tomoseek.picks.tables import write_csv
+from tomoseek.tomograms.copick_tomograms import find_tomograms
+from tomoseek.tomograms.project import open_project
+from tomoseek.tomograms.slabs import window
 
 MOST_ON_MAP = 2000
 
@@ -119,7 +120,7 @@ def places_of(index: Index, run_name: str, most: int, config: ExploreConfig) -> 
     logits = logit_map(shard)
     cells = likely_cells(logits)
     cells = cells[expit(logits[tuple(cells.T)]) >= config.min_probability]
-    apart = config.separation / entry.voxel_spacing / stride
+    apart = angstrom_to_cells(config.separation, entry.voxel_spacing, stride)
     cells = cells[suppress(cells, logits[tuple(cells.T)], apart, max_kept=most)]
     points = indices_to_points(cell_to_voxel(cells, stride), entry.voxel_spacing)
     return Places(np.full(len(cells), run_name), points, shard.read_vectors(shard.rows(cells)))

@@ -4,12 +4,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from embed.shard import Storage
+from tomoseek.network.strides import EMBEDDING_STRIDE
 
 if TYPE_CHECKING:
-    from tomoseek.encoder import Encoder
+    from tomoseek.network.encoder import Encoder
 
 FORMAT = 2
-STRIDE = 4  # voxels along the edge of a cell
 
 
 @dataclass(kw_only=True)
@@ -46,14 +46,14 @@ def new_header(
     source
         Where it came from: the words that load it again.
     """
-    from tomoseek.weights import fingerprint  # slow to import, and `embed query` imports this file
+    from tomoseek.network.weights import fingerprint  # slow to import, and `embed query` imports this file
 
     return IndexHeader(
         format=FORMAT,
         fingerprint=fingerprint(encoder),
         encoder=source,
         encoder_config=asdict(encoder.config),
-        stride=STRIDE,
+        stride=EMBEDDING_STRIDE,
         dimension=int(encoder.config.embedding_dim),
         storage=storage.value,
         keep_fraction=keep_fraction,

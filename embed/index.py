@@ -5,7 +5,6 @@ Letters: k examples, n cells, e embedding dimensions.
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
@@ -14,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from embed.cutoff import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
 from embed.entry import ENTRY_FILE, ShardEntry, entry_or_none, read_entry
 from embed.header import FORMAT, IndexHeader
+from embed.promise import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
 from embed.prototype import RIVAL_WEIGHT, Prototype, fit, leave_one_out
 from embed.recentre import REACH_ANGSTROM, recentre
 from embed.search import PARTICLE_MARGIN, Examples, checked_points, particle_floor, similarity_map
@@ -25,9 +24,10 @@ from embed.surroundings import Surroundings, measure_surroundings
 from embed.threads import in_threads
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json
-from tomoseek.geometry import cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
-from tomoseek.peaks import find_peaks
-from tomoseek.picks import Picks, check_inside
+from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
+from tomoseek.messages import listed
+from tomoseek.picks.peaks import find_peaks
+from tomoseek.picks.points import Picks, check_inside
 
 INDEX_FILE = "index.json"
 MOST_OPEN = 256  # shards; each holds a few open files, and nothing of them in memory
@@ -138,7 +138,7 @@ class Index:
     def shard(self, run: str) -> Shard:
         """Open a run's shard, keeping recently used ones open."""
         if run not in self.entries:
-            raise InputError(f"run '{run}' is not in index {self.folder}; it holds {_listed(self.entries)}")
+            raise InputError(f"run '{run}' is not in index {self.folder}; it holds {listed(sorted(self.entries))}")
         with self._opening:
             if run not in self._open:
                 self._open[run] = Shard.load(self.folder / run, self.entries[run])
@@ -169,7 +169,7 @@ class Index:
         z, y, x = entry.shape
         check_inside(points, (z, y, x), entry.voxel_spacing, f"example points of run {run}")
         cells = voxel_to_cell(points_to_indices(points, entry.voxel_spacing), self.header.stride)
-        cells = recentre(cells, shard, reach_angstrom / entry.voxel_spacing / self.header.stride)
+        cells = recentre(cells, shard, angstrom_to_cells(reach_angstrom, entry.voxel_spacing, self.header.stride))
         vectors, logits = shard.interpolate(cells)
         lost = np.flatnonzero(~np.isfinite(vectors).all(1))
         if len(lost):
@@ -232,7 +232,7 @@ class Index:
             ``precision``.
         precision
             Wanted share of true picks; absent, the best expected balance of precision and recall. See
-            `embed.cutoff.choose_cutoff`.
+            `embed.promise.choose_cutoff`.
         max_picks
             Most picks per run.
         rival_weight, negatives
@@ -273,7 +273,7 @@ class Index:
         def rank_run(run: str) -> Picks:
             entry = self.entries[run]
             score_map, likeness = similarity_map(self.shard(run), prototype, lowest, floor, num_candidates)
-            radius_cells = radius_angstrom / entry.voxel_spacing / self.header.stride
+            radius_cells = angstrom_to_cells(radius_angstrom, entry.voxel_spacing, self.header.stride)
             cells, scores = find_peaks(
                 score_map, radius_cells=radius_cells, threshold=lowest, max_peaks=max_picks, shape_map=likeness
             )
@@ -286,9 +286,3 @@ class Index:
 def indexed_runs(folder: Path) -> list[str]:
     """Return the runs that an index folder holds; what a build is still writing has a dot before its name."""
     return sorted(path.parent.name for path in folder.glob(f"[!.]*/{ENTRY_FILE}"))
-
-
-def _listed(names: Iterable[str], most: int = 8) -> str:
-    found = sorted(names)
-    more = f" and {len(found) - most} more" if len(found) > most else ""
-    return ", ".join(found[:most]) + more or "no run"

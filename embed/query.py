@@ -6,26 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from embed.conflicts import resolve_conflicts
-from embed.cutoff import choose_cutoff
 from embed.examples import ExamplePoints, collect_examples
 from embed.index import Found, Index
+from embed.promise import choose_cutoff
 from embed.search import Examples, merge_examples
 from tomoseek.complexes import Complex
-from tomoseek.config import DataConfig
+from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json
-from tomoseek.picks import write_csv, write_picks
-from tomoseek.project import check_name, ensure_object, open_project
+from tomoseek.messages import warn
+from tomoseek.picks.copick_picks import write_picks
+from tomoseek.picks.tables import write_csv
+from tomoseek.tomograms.project import check_name, ensure_object, object_radii, open_project
 
 PROMISES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # precisions for which the record names thresholds
-
-
-@dataclass(kw_only=True, slots=True)
-class PicksConfig:
-    """Under which copick user and session picks are written or read."""
-
-    user_id: str
-    session_id: str
 
 
 @dataclass(kw_only=True, slots=True)
@@ -78,7 +72,7 @@ def run(config: QueryConfig) -> None:
     started = time.perf_counter()
     index = Index.open(config.index)
     if config.encoder is not None:
-        from tomoseek.weights import fingerprint, load_encoder  # slow to import, and seldom needed here
+        from tomoseek.network.weights import fingerprint, load_encoder  # slow to import, and seldom needed here
 
         index.check_encoder(fingerprint(load_encoder(config.encoder, "cpu")), config.encoder)
     root = open_project(config.data.project)
@@ -87,7 +81,8 @@ def run(config: QueryConfig) -> None:
     )
     for name in points:
         check_name(name, "name")
-    radii = radii_of(root, list(points), config.radius)
+    given = config.radius if isinstance(config.radius, dict) else dict.fromkeys(points, config.radius)
+    radii = object_radii(root, points, given if config.radius is not None else None)
     unwanted = collect_negatives(root, index, list(points), config.negatives)
     runs = runs_to_search(root, index, config.data.runs)
     examples = {name: _read(index, value, min(config.recentre, radii[name])) for name, value in points.items()}
@@ -103,10 +98,10 @@ def run(config: QueryConfig) -> None:
     found, given_up = resolve_conflicts(index, found, examples, radii)
     for name, radius in radii.items():
         root = ensure_object(config.data.project, Complex(name=name, radius_angstrom=radius))
-    out_dir = Path(config.out_dir)
+    owner, out_dir = config.picks.owner(), Path(config.out_dir)
     for name, each in found.items():
         for key, picks in each.picks.items():
-            write_picks(root, key, name, picks, config.picks.user_id, config.picks.session_id)
+            write_picks(root, key, name, picks, *owner)
         write_csv(out_dir / f"{name}.csv", [(key, name, picks) for key, picks in each.picks.items()])
         record = {
             "name": name,
@@ -140,33 +135,6 @@ def collect_negatives(root: Any, index: Index, names: list[str], negatives: Any)
     return found
 
 
-def radii_of(root: Any, names: list[str], radius: Any) -> dict[str, float]:
-    """Take the radius given in Å, one for all or by object, else that of the project's object of this name.
-
-    Raises
-    ------
-    InputError
-        If neither knows a radius, both do and differ, or one is given of what is not looked for.
-    """
-    given = radius if isinstance(radius, dict) else dict.fromkeys(names, radius) if radius is not None else {}
-    strays = sorted(set(given) - set(names))
-    if strays:
-        raise InputError(f"radius: expected radii of {', '.join(names)}, found one of '{strays[0]}'; correct its name")
-    known = {item.name: float(item.radius) for item in root.pickable_objects if item.radius}
-    radii = {name: float(given.get(name, known.get(name, 0.0))) for name in names}
-    for name, value in radii.items():
-        if not value:
-            raise InputError(
-                f"radius: expected the radius of '{name}' in Å, which the project does not know; give radius=..."
-            )
-        if abs(value - known.get(name, value)) > 1e-6:
-            raise InputError(
-                f"radius: expected the project's radius of '{name}', {known[name]:g} Å, found {value:g} Å; leave it out"
-                ", or take another name"
-            )
-    return radii
-
-
 def _read(index: Index, points: ExamplePoints, reach_angstrom: float) -> Examples:
     return merge_examples(index.read_examples(value, key, reach_angstrom) for key, value in points.items())
 
@@ -176,7 +144,7 @@ def runs_to_search(root: Any, index: Index, chosen: list[str] | None) -> list[st
     in_project = {item.name for item in root.runs}
     if chosen is None:
         for run_name in sorted(set(index.entries) - in_project):
-            print(f"warning: run {run_name} is in the index but not in the project; it is not searched")
+            warn(f"run {run_name} is in the index but not in the project; it is not searched")
         chosen = sorted(set(index.entries) & in_project)
     if not chosen:
         raise InputError(
@@ -211,8 +179,8 @@ def _report(config: QueryConfig, name: str, found: Found, num_examples: int, num
     """Say in one line what was found of one object."""
     cutoff, total = found.cutoff, sum(len(picks) for picks in found.picks.values())
     if config.precision is not None and config.threshold is None and cutoff.precision < config.precision:
-        print(
-            f"warning: no threshold promises precision {config.precision:g}; the best promises {cutoff.precision:.2f}. "
+        warn(
+            f"no threshold promises precision {config.precision:g}; the best promises {cutoff.precision:.2f}. "
             "Give more examples, or look at the picks"
         )
     print(

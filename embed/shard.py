@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from embed.checked import CheckedRows, checksums_of
+from embed.checksums import CheckedRows, checksums_of
 from embed.entry import ENTRY_FILE, ShardEntry, remove_run
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json

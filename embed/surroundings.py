@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from embed.shard import Shard
 from embed.threads import in_threads
-from tomoseek.peaks import local_maxima
+from tomoseek.picks.peaks import local_maxima
 
 Vectors = NDArray[np.floating[Any]]
 

@@ -1,6 +1,6 @@
 """``python -m finetune train | predict | evaluate key=value ...``."""
 
-from tomoseek.config import Command, dispatch
+from tomoseek.command_line import Command, dispatch
 
 COMMANDS = {
     "train": Command("finetune_train", "finetune.train", "fit a decoder to labelled picks"),

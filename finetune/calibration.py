@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from tomoseek.picks import Picks
+from tomoseek.picks.points import Picks
 
 FloatArray = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def fit_calibration(
     Parameters
     ----------
     outcomes
-        Class to heatmap values and whether they were right, as `tomoseek.score.ranked_hits` returns them.
+        Class to heatmap values and whether they were right, as `tomoseek.evaluation.score.ranked_hits` returns them.
     """
     values = {name: log_odds(scores) for name, (scores, _) in outcomes.items()}  # (n,) each
     right = {name: hits.astype(np.float64) for name, (_, hits) in outcomes.items()}  # (n,) each

@@ -9,7 +9,7 @@ import numpy as np
 
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_text
-from tomoseek.picks import Picks
+from tomoseek.picks.points import Picks
 
 FILE = "candidates.json"
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from finetune.calibration import Calibration
 from finetune.decoder import Decoder, Picker
-from tomoseek.encoder import Encoder, EncoderConfig
 from tomoseek.errors import InputError
-from tomoseek.files import atomic_write_json
+from tomoseek.files import atomic_path, atomic_write_json
+from tomoseek.network.encoder import Encoder, EncoderConfig
 
 WEIGHTS, DESCRIPTION = "finetune.safetensors", "finetune.json"
 
@@ -69,10 +68,8 @@ def build_picker(model: EncoderConfig, num_classes: int, decoder_channels: list[
 
 def save_checkpoint(folder: Path, picker: Picker, description: Description) -> None:
     """Write ``finetune.safetensors`` and ``finetune.json``; each appears only once it is whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{WEIGHTS}.{os.getpid()}"
-    save_file({key: value.detach().cpu().contiguous() for key, value in picker.state_dict().items()}, temporary)
-    os.replace(temporary, folder / WEIGHTS)
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file({key: value.detach().cpu().contiguous() for key, value in picker.state_dict().items()}, temporary)
     atomic_write_json(folder / DESCRIPTION, dataclasses.asdict(description))
 
 

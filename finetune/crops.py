@@ -17,7 +17,7 @@ from finetune.paste import free_place, paste, reach
 from finetune.targets import draw_heatmaps, target_sigmas
 from tomoseek.errors import InputError
 from tomoseek.geometry import points_to_indices
-from tomoseek.tomograms import Tomogram
+from tomoseek.tomograms.tomogram import Tomogram
 
 CELL_OF_ENCODER = 8
 DOUBTFUL = 0.05  # of a Gaussian around a doubtful particle: nearer than that nothing is known

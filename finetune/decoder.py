@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from finetune.targets import STRIDE
-from tomoseek.encoder import Encoder, EncoderConfig, Features
+from tomoseek.network.encoder import Encoder, EncoderConfig, Features
 
+HEATMAP_STRIDE = 2  # voxels along the edge of a cell
 SKIP_CHANNELS = 16
 RARE = 0.01
 
@@ -52,7 +52,7 @@ class Decoder(nn.Module):
         self.refine_stride4 = ConvNormAct(coarse, coarse, 3)
         self.narrow = ConvNormAct(coarse, fine, 1)
         self.from_stride2 = ConvNormAct(encoder.conv_channels[0], SKIP_CHANNELS, 1)
-        self.from_voxels = ConvNormAct(STRIDE**3, SKIP_CHANNELS, 3)
+        self.from_voxels = ConvNormAct(HEATMAP_STRIDE**3, SKIP_CHANNELS, 3)
         self.merge_stride2 = ConvNormAct(fine + 2 * SKIP_CHANNELS, fine, 1)
         self.refine_stride2 = ConvNormAct(fine, fine, 3)
         self.head = nn.Conv3d(fine, num_classes, 1)
@@ -65,7 +65,8 @@ class Decoder(nn.Module):
         x = self.merge_stride4(torch.cat([deep, self.from_stride4(features.stride4)], dim=1))
         x = x + self.refine_stride4(x)
         x = _upsample(self.narrow(x))  # (b, w, z/2, y/2, x/2)
-        folded = rearrange(volume, "b 1 (z p) (y q) (x r) -> b (p q r) z y x", p=STRIDE, q=STRIDE, r=STRIDE)
+        edge = HEATMAP_STRIDE
+        folded = rearrange(volume, "b 1 (z p) (y q) (x r) -> b (p q r) z y x", p=edge, q=edge, r=edge)
         x = self.merge_stride2(torch.cat([x, self.from_stride2(features.stride2), self.from_voxels(folded)], dim=1))
         x = x + self.refine_stride2(x)
         logits: Tensor = self.head(x)

@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from finetune.targets import STRIDE
-from tomoseek.conflicts import rival_pairs, winners
+from finetune.decoder import HEATMAP_STRIDE
 from tomoseek.errors import InputError
-from tomoseek.geometry import cell_to_voxel, indices_to_points
-from tomoseek.peaks import find_peaks
-from tomoseek.picks import Picks
-from tomoseek.tiling import predict_tiled
-from tomoseek.tomograms import Tomogram
-from tomoseek.training import autocast
+from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points
+from tomoseek.picks.conflicts import rival_pairs, winners
+from tomoseek.picks.peaks import find_peaks
+from tomoseek.picks.points import Picks
+from tomoseek.running import autocast
+from tomoseek.tomograms.tiling import predict_tiled
+from tomoseek.tomograms.tomogram import Tomogram
 
 MAX_PEAKS = 5000
 FLIPS: tuple[list[int], ...] = ([], [3], [4], [3, 4])  # of b, c, z, y, x: about y, x, both; as trained
@@ -75,17 +75,19 @@ def find_particles(
 
     heatmaps = predict_tiled(
         tomogram, score, tile=(config.tile[0], config.tile[1], config.tile[2]), overlap=config.overlap,
-        stride=STRIDE, num_channels=len(radii), batch_size=config.batch_size, device=device,
+        stride=HEATMAP_STRIDE, num_channels=len(radii), batch_size=config.batch_size, device=device,
         progress=progress, dtype=np.float32,
     )  # fmt: skip
     found = {}
     for heatmap, (name, radius) in zip(heatmaps, radii.items(), strict=True):
         cells, scores = find_peaks(
-            heatmap, radius_cells=config.suppression * radius / (tomogram.voxel_spacing * STRIDE),
-            threshold=config.min_score, max_peaks=MAX_PEAKS,
-        )  # fmt: skip
+            heatmap,
+            radius_cells=angstrom_to_cells(config.suppression * radius, tomogram.voxel_spacing, HEATMAP_STRIDE),
+            threshold=config.min_score,
+            max_peaks=MAX_PEAKS,
+        )
         # The last cell of an odd axis is half outside the volume.
-        indices = np.clip(cell_to_voxel(cells, STRIDE), 0, np.array(tomogram.shape) - 1)
+        indices = np.clip(cell_to_voxel(cells, HEATMAP_STRIDE), 0, np.array(tomogram.shape) - 1)
         found[name] = Picks(indices_to_points(indices, tomogram.voxel_spacing), scores)
     return found
 

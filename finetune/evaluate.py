@@ -9,17 +9,14 @@ import numpy as np
 
 from finetune.candidates import Candidates, load_candidates
 from finetune.checkpoint import Description, load_description
-from finetune.confusion import confuse
-from finetune.evaluation_table import confusion_table, score_table
-from finetune.intervals import LEVEL, Interval, bootstrap, caveat
-from finetune.labels import LabelledRun, PicksConfig, Points, class_radii, label_digests, read_labels
-from finetune.reliability import calibration_error, reliability
+from finetune.labels import LabelledRun, Points, label_digests, read_labels
 from tomoseek.complexes import class_weight
-from tomoseek.config import DataConfig
+from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
-from tomoseek.files import atomic_write_json
-from tomoseek.picks import Picks, list_picks, read_picks
-from tomoseek.score import (
+from tomoseek.evaluation.confusion import confuse
+from tomoseek.evaluation.intervals import LEVEL, Interval, bootstrap, caveat
+from tomoseek.evaluation.reliability import calibration_error, reliability
+from tomoseek.evaluation.score import (
     BETA,
     average_precision,
     class_scores,
@@ -29,7 +26,12 @@ from tomoseek.score import (
     run_counts,
     weighted_f4,
 )
-from tomoseek.tomograms import find_tomograms, open_project
+from tomoseek.evaluation.tables import confusion_table, score_table
+from tomoseek.files import atomic_write_json
+from tomoseek.picks.copick_picks import list_picks, read_picks
+from tomoseek.picks.points import Picks
+from tomoseek.tomograms.copick_tomograms import find_tomograms
+from tomoseek.tomograms.project import object_radii, open_project
 
 
 @dataclass(kw_only=True, slots=True)
@@ -60,7 +62,7 @@ def run(config: EvaluateConfig) -> None:
     description = load_description(Path(config.checkpoint)) if config.checkpoint is not None else None
     root = open_project(config.data.project)
     wanted = config.classes if config.classes is not None else list(description.radii) if description else None
-    radii = class_radii(root, wanted)
+    radii = object_radii(root, wanted)
     runs = labelled_runs(config, root, radii)
     candidates = candidates_of(config)
     runs, seen = separate_seen(config, description, candidates, runs)
@@ -117,9 +119,13 @@ def run(config: EvaluateConfig) -> None:
         print(f"\n{confusion_table(confusion)}\n")
     print(f"wrote {out_dir / 'evaluation.json'}")
     if config.figures:
-        from finetune.evaluation_figures import write_figures  # matplotlib is slow to import
+        from tomoseek.evaluation.figures import write_figures  # matplotlib is slow to import
+        from tomoseek.evaluation.slices import ScoredRun
 
-        drawn = write_figures(out_dir / "figures", evaluation, rankings, bins, confusion, runs, picks)
+        shown = [
+            ScoredRun(run.tomogram, {name: run.points_xyz[name] for name in radii}, picks[run.name]) for run in runs
+        ]
+        drawn = write_figures(out_dir / "figures", evaluation, rankings, bins, confusion, shown)
         print(f"drew {', '.join(path.name for path in drawn)} in {out_dir / 'figures'}")
 
 

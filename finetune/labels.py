@@ -1,33 +1,27 @@
 """Which runs carry labels, of which classes, and which of them are held out."""
 
 import hashlib
-import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tomoseek.complexes import COMPLEXES
-from tomoseek.config import DataConfig
+from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
-from tomoseek.peaks import suppress
-from tomoseek.picks import check_inside, read_picks
-from tomoseek.tomograms import Tomogram, find_tomograms, open_project
+from tomoseek.messages import warn
+from tomoseek.picks.copick_picks import read_picks
+from tomoseek.picks.peaks import suppress
+from tomoseek.picks.points import check_inside
+from tomoseek.tomograms.copick_tomograms import find_tomograms
+from tomoseek.tomograms.project import object_radii, open_project
+from tomoseek.tomograms.tomogram import Tomogram
 
 Points = npt.NDArray[np.float64]
 
 OWN_USER = "tomoseek"
 FEW = 10
 SAME_PARTICLE = 0.25
-
-
-@dataclass(kw_only=True, slots=True)
-class PicksConfig:
-    """Whose picks: copick user and session; ``None`` is anyone (but never tomoseek's own predictions)."""
-
-    user_id: str | None
-    session_id: str | None
 
 
 @dataclass(slots=True)
@@ -95,33 +89,6 @@ def read_labels(
     return labels
 
 
-def class_radii(root: Any, wanted: list[str] | None) -> dict[str, float]:
-    """Return the radius in Å of each wanted class, or of every particle class of the project.
-
-    Raises
-    ------
-    InputError
-        If a class is unknown to the project, or has no radius.
-    """
-    objects = {entry.name: entry for entry in root.pickable_objects if entry.is_particle}
-    for name in wanted or []:
-        if name not in objects:
-            known = ", ".join(sorted(objects)) or "none"
-            raise InputError(f"classes: '{name}' is no pickable particle of the project; known: {known}")
-    radii: dict[str, float] = {}
-    for name in wanted if wanted is not None else list(objects):
-        known_complex = COMPLEXES.get(name)
-        radius = objects[name].radius or (known_complex.radius_angstrom if known_complex else None)
-        if radius:
-            radii[name] = float(radius)
-            continue
-        missing = f"classes: expected a radius in Å for '{name}' in copick.json (pickable_objects), found none"
-        if wanted is not None:
-            raise InputError(f"{missing}; add it")
-        warnings.warn(f"{missing}; the class is left out", stacklevel=2)
-    return radii
-
-
 def find_labelled_runs(
     data: DataConfig, wanted: list[str] | None, picks: PicksConfig
 ) -> tuple[list[LabelledRun], dict[str, float]]:
@@ -135,7 +102,7 @@ def find_labelled_runs(
     if data.project is None:
         raise InputError("data.project: expected a copick config, found nothing; give data.project=path/to/copick.json")
     root = open_project(data.project)
-    radii = class_radii(root, wanted)
+    radii = object_radii(root, wanted)
     runs = []
     for tomogram in find_tomograms(data):
         labels = read_labels(root, tomogram.run, list(radii), picks, radii)
@@ -144,7 +111,7 @@ def find_labelled_runs(
         if any(map(len, labels.values())):
             runs.append(LabelledRun(tomogram, labels))
         else:
-            warnings.warn(f"run {tomogram.run} has no labels and is left out", stacklevel=2)
+            warn(f"run {tomogram.run} has no labels and is left out")
     if not runs:
         whose = f"user_id={picks.user_id}, session_id={picks.session_id}"
         raise InputError(
@@ -158,7 +125,7 @@ def find_labelled_runs(
         raise InputError(f"classes: no labels of {', '.join(empty)}; classes with labels: {labelled}")
     for name, count in counts.items():
         if 0 < count < FEW:
-            warnings.warn(f"only {count} labels of {name}: expect it to be found unreliably", stacklevel=2)
+            warn(f"only {count} labels of {name}: expect it to be found unreliably")
     for run in runs:
         run.points_xyz = {name: points for name, points in run.points_xyz.items() if counts[name]}
     return runs, {name: radius for name, radius in radii.items() if counts[name]}

@@ -8,14 +8,16 @@ from finetune.candidates import Candidates, save_candidates
 from finetune.checkpoint import Description
 from finetune.detect import DetectConfig, find_particles, keep_above, one_per_site
 from finetune.ensemble import load_ensemble
-from finetune.labels import PicksConfig
 from tomoseek.complexes import Complex
-from tomoseek.config import DataConfig
+from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
-from tomoseek.geometry import FAMILIAR_SPACING
-from tomoseek.picks import Picks, write_csv, write_picks, write_star
-from tomoseek.tomograms import Tomogram, ensure_object, find_tomograms, open_project
-from tomoseek.training import Stopwatch, pick_device
+from tomoseek.picks.copick_picks import write_picks
+from tomoseek.picks.points import Picks
+from tomoseek.picks.star import write_star
+from tomoseek.picks.tables import write_csv
+from tomoseek.running import Stopwatch, pick_device
+from tomoseek.tomograms.copick_tomograms import find_tomograms
+from tomoseek.tomograms.project import ensure_object, open_project
 
 
 @dataclass(kw_only=True, slots=True)
@@ -56,7 +58,8 @@ def run(config: PredictConfig) -> None:
     thresholds = choose(description, config.thresholds, config.detect.min_score)
     tomograms = find_tomograms(config.data)
     for tomogram in tomograms:
-        check_spacing(tomogram, description)
+        if mismatch := tomogram.unfamiliar_spacing(description.voxel_spacing, "the picker"):
+            raise InputError(f"{mismatch}, or train at its spacing")
     root = open_project(config.data.project)
     known = {entry.name for entry in root.pickable_objects}
     for name, radius in description.radii.items():
@@ -113,18 +116,3 @@ def choose(description: Description, override: dict[str, float] | None, min_scor
             )
         thresholds[name] = float(value)
     return thresholds
-
-
-def check_spacing(tomogram: Tomogram, description: Description) -> None:
-    """Refuse a tomogram whose particles would look larger or smaller than those learned.
-
-    Raises
-    ------
-    InputError
-        If the voxel spacing is more than a tenth off the checkpoint's.
-    """
-    if abs(tomogram.voxel_spacing / description.voxel_spacing - 1) > FAMILIAR_SPACING:
-        raise InputError(
-            f"run {tomogram.run}: expected about {description.voxel_spacing:g} Å per voxel, as in training, "
-            f"found {tomogram.voxel_spacing:g} Å; rescale the tomogram, or train at its spacing"
-        )

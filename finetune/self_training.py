@@ -19,7 +19,8 @@ from finetune.detect import DetectConfig, find_particles
 from finetune.labels import LabelledRun
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
-from tomoseek.tomograms import Tomogram, find_tomograms
+from tomoseek.tomograms.copick_tomograms import find_tomograms
+from tomoseek.tomograms.tomogram import Tomogram
 
 
 @dataclass(kw_only=True, slots=True)

@@ -9,12 +9,12 @@ from finetune.augment import AugmentConfig
 from finetune.crops import CropConfig
 from finetune.decoder import Picker
 from finetune.detect import DetectConfig
-from finetune.labels import LabelledRun, PicksConfig, label_digests
+from finetune.labels import LabelledRun, label_digests
 from finetune.self_training import SelfTrainingConfig
 from finetune.unfreeze import Unfreeze
-from tomoseek.config import DataConfig
+from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
-from tomoseek.weights import fingerprint
+from tomoseek.network.weights import fingerprint
 
 
 @dataclass(kw_only=True, slots=True)

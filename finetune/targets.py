@@ -1,6 +1,6 @@
 """What the decoder learns: one Gaussian heatmap per class, and the loss against it.
 
-Letters: b crops, c classes, z y x cells of the heatmap (``STRIDE`` voxels wide).
+Letters: b crops, c classes, z y x cells of the heatmap (``HEATMAP_STRIDE`` voxels wide).
 """
 
 import numpy as np
@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from einops import reduce
 from torch import Tensor
 
-from tomoseek.geometry import voxel_to_cell
+from finetune.decoder import HEATMAP_STRIDE
+from tomoseek.geometry import angstrom_to_cells, voxel_to_cell
 
 FloatArray = npt.NDArray[np.float32]
 
-STRIDE = 2
 REACH = 3.0
 
 
@@ -31,7 +31,9 @@ def target_sigmas(radii_angstrom: list[float], voxel_spacing: float, sigma_facto
         Sigma over radius. A hit must lie within half the radius, so 0.3 leaves the edge of the hit zone at
         a quarter of the peak.
     """
-    return [max(1.0, sigma_factor * radius / (voxel_spacing * STRIDE)) for radius in radii_angstrom]
+    return [
+        max(1.0, angstrom_to_cells(sigma_factor * radius, voxel_spacing, HEATMAP_STRIDE)) for radius in radii_angstrom
+    ]
 
 
 def draw_heatmaps(
@@ -46,17 +48,17 @@ def draw_heatmaps(
     sigmas
         Per class, in cells.
     size
-        Size of the crop in voxels, multiples of ``STRIDE``.
+        Size of the crop in voxels, multiples of ``HEATMAP_STRIDE``.
 
     Returns
     -------
     FloatArray
         ``(c, z, y, x)``; where particles of one class overlap the larger value stands.
     """
-    cells = tuple(n // STRIDE for n in size)
+    cells = tuple(n // HEATMAP_STRIDE for n in size)
     heatmaps = np.zeros((len(points_zyx), *cells), np.float32)  # (c, z, y, x)
     for heatmap, points, sigma in zip(heatmaps, points_zyx, sigmas, strict=True):
-        for centre in voxel_to_cell(np.asarray(points, np.float64).reshape(-1, 3), STRIDE):
+        for centre in voxel_to_cell(np.asarray(points, np.float64).reshape(-1, 3), HEATMAP_STRIDE):
             first = np.maximum(np.floor(centre - REACH * sigma), 0).astype(int)
             last = np.minimum(np.ceil(centre + REACH * sigma) + 1, cells).astype(int)
             if np.any(first >= last):

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
-from tomoseek.picks import Picks
-from tomoseek.score import count_hits, f_beta
+from tomoseek.evaluation.score import count_hits, f_beta
+from tomoseek.picks.points import Picks
 
 Points = npt.NDArray[np.float64]
 

@@ -6,7 +6,6 @@ Letters: b crops, c classes, z y x voxels.
 import dataclasses
 import math
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,8 +25,9 @@ from finetune.unfreeze import Unfreeze, fresh_picker, parameter_groups
 from finetune.validate import Validation, validate
 from tomoseek.errors import InputError
 from tomoseek.files import keep_log_until, log_jsonl
-from tomoseek.geometry import FAMILIAR_SPACING
-from tomoseek.training import Ema, ahead, autocast, cosine_learning_rate, load_state, pick_device, progress, save_state
+from tomoseek.messages import warn
+from tomoseek.running import ahead, autocast, pick_device, progress
+from tomoseek.training import Ema, cosine_learning_rate, load_state, save_state
 
 
 def run(config: TrainConfig) -> float:
@@ -183,21 +183,16 @@ def announce(
 ) -> None:
     """Say what is about to be trained on what, and warn of what will hurt."""
     if not held_out:
-        warnings.warn(
+        warn(
             "no run is held out: thresholds will be chosen on the training runs, which reads too well; "
-            "label a second run, or set validation_runs",
-            stacklevel=2,
+            "label a second run, or set validation_runs"
         )
     expected = picker.encoder.config.voxel_spacing
     for run in training:
-        if abs(run.tomogram.voxel_spacing / expected - 1) > FAMILIAR_SPACING:
-            warnings.warn(
-                f"run {run.name}: voxel spacing {run.tomogram.voxel_spacing} Å, the encoder learned at "
-                f"{expected} Å; rescale the tomograms, or set unfreeze=all",
-                stacklevel=2,
-            )
+        if mismatch := run.tomogram.unfamiliar_spacing(expected, "the encoder"):
+            warn(f"{mismatch}, or set unfreeze=all")
     if config.unfreeze is Unfreeze.none and config.encoder.startswith("random"):
-        warnings.warn("the encoder is untrained and frozen: set unfreeze=all, or give a pretrained one", stacklevel=2)
+        warn("the encoder is untrained and frozen: set unfreeze=all, or give a pretrained one")
     learning = sum(p.numel() for p in picker.parameters() if p.requires_grad)
     labels = {name: sum(len(run.points_xyz[name]) for run in training) for name in radii}
     print(f"classes (labels to train on): {', '.join(f'{name} ({count})' for name, count in labels.items())}")

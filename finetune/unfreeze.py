@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from finetune.decoder import Decoder, Picker
-from tomoseek.weights import load_encoder
+from tomoseek.network.weights import load_encoder
 
 
 class Unfreeze(Enum):

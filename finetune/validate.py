@@ -9,8 +9,8 @@ from finetune.decoder import Picker
 from finetune.detect import DetectConfig, find_particles
 from finetune.labels import LabelledRun
 from finetune.thresholds import Points, choose_threshold, f4_at
-from tomoseek.picks import Picks
-from tomoseek.score import ranked_hits, weighted_f4
+from tomoseek.evaluation.score import ranked_hits, weighted_f4
+from tomoseek.picks.points import Picks
 
 
 @dataclass(slots=True)

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pretrain.config import MetricConfig, PretrainConfig
-from pretrain.crops import find_sources
 from pretrain.implant import implant
+from pretrain.masked_crops import find_sources
 from pretrain.metric import PADDING
-from pretrain.views import Scene, draw_crops
+from pretrain.scene_crops import Scene, draw_crops
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
 from tomoseek.geometry import points_to_indices
-from tomoseek.normalise import measure_values
 from tomoseek.simulate import MicroscopeConfig, SceneConfig, load_density, random_assembly, simulate_tomogram
-from tomoseek.tomograms import Tomogram
+from tomoseek.tomograms.normalise import measure_values
+from tomoseek.tomograms.tomogram import Tomogram
 
 MASS_KDA = (150.0, 4000.0)
 MASS_SPREAD = 1.3  # heaviest over lightest of a family

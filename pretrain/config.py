@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tomoseek.config import DataConfig
-from tomoseek.encoder import EncoderConfig
 from tomoseek.errors import InputError
+from tomoseek.network.encoder import EncoderConfig
 
 
 class StageName(Enum):

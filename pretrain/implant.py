@@ -5,12 +5,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tomoseek.network.strides import COARSEST_STRIDE
 from tomoseek.simulate import MicroscopeConfig, SceneConfig
 from tomoseek.simulate.scene import build_specimen
 from tomoseek.simulate.tomogram import image_specimen
-from tomoseek.tomograms import Tomogram
-
-ALIGNMENT = 8
+from tomoseek.tomograms.tomogram import Tomogram
 
 
 def implant(
@@ -46,7 +45,7 @@ def implant(
         Halves ``(2, z, y, x)``, protein positive, and for each complex ``(n, 3)`` x y z in Å.
     """
     generator = torch.Generator().manual_seed(seed)
-    size = [min(most, n // ALIGNMENT * ALIGNMENT) for most, n in zip(shape, source[0].shape, strict=True)]
+    size = [min(most, n // COARSEST_STRIDE * COARSEST_STRIDE) for most, n in zip(shape, source[0].shape, strict=True)]
     random = np.random.default_rng(seed)
     start = [int(random.integers(n - length + 1)) for n, length in zip(source[0].shape, size, strict=True)]
     pieces = [source[k].crop(start, size) for k in (0, -1)]

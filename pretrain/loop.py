@@ -15,15 +15,16 @@ from torch import Tensor, nn
 
 from pretrain.assemblies import AssemblyCrops
 from pretrain.config import PretrainConfig, StageName
-from pretrain.crops import MaskedCrops
 from pretrain.masked import MaskedAutoencoder
+from pretrain.masked_crops import MaskedCrops
 from pretrain.metric import MetricLearner
-from tomoseek.encoder import Encoder
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json, keep_log_until, log_jsonl
+from tomoseek.network.encoder import Encoder
+from tomoseek.network.weights import WEIGHTS, fingerprint, load_encoder, save_encoder
 from tomoseek.provenance import code_version
-from tomoseek.training import Ema, ahead, cosine_learning_rate, load_state, pick_device, precision, progress, save_state
-from tomoseek.weights import WEIGHTS, fingerprint, load_encoder, save_encoder
+from tomoseek.running import ahead, pick_device, precision, progress
+from tomoseek.training import Ema, cosine_learning_rate, load_state, save_state
 
 
 class Batches(Protocol):

@@ -9,8 +9,8 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from pretrain.config import MaskedConfig
-from tomoseek.encoder import Encoder
-from tomoseek.transformer import Transformer, token_grid
+from tomoseek.network.encoder import Encoder
+from tomoseek.network.transformer import Transformer, token_grid
 
 TOKEN = 8
 

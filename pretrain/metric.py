@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pretrain.config import MetricConfig
-from tomoseek.encoder import Encoder
+from tomoseek.network.encoder import Encoder
+from tomoseek.network.strides import EMBEDDING_STRIDE
 
-STRIDE = 4
 BACKGROUND, PADDING = -1, -2  # labels of points that are no particle, and of no point
 FIRST_INSTANCE = 1_000_000  # labels from here on: unlabelled places, each seen in two views
 
@@ -32,7 +32,7 @@ def sample_features(features: Tensor, points_zyx: Tensor) -> Tensor:
         ``(b, m, c)`` in float32.
     """
     size = torch.tensor(features.shape[2:], device=features.device)
-    cells = (points_zyx - (STRIDE - 1) / 2) / STRIDE
+    cells = (points_zyx - (EMBEDDING_STRIDE - 1) / 2) / EMBEDDING_STRIDE
     unit = (2 * cells + 1) / size - 1
     grid = rearrange(unit.flip(-1), "b m c -> b m 1 1 c")  # grid_sample wants x y z
     sampled = functional.grid_sample(features.float(), grid.float(), align_corners=False, padding_mode="border")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tomoseek.encoder import Encoder
 from tomoseek.errors import InputError
-from tomoseek.weights import export_encoder, load_encoder, random_encoder
+from tomoseek.network.encoder import Encoder
+from tomoseek.network.weights import export_encoder, load_encoder, random_encoder
 
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 

@@ -16,7 +16,8 @@ import embed.__main__
 import finetune.__main__
 import tomoseek.__main__
 from pretrain.config import PretrainConfig
-from tomoseek.config import CONFIG_DIR, help_text, to_dataclass
+from tomoseek.command_line import help_text, to_dataclass
+from tomoseek.config import CONFIG_DIR
 
 PROGRAMS = {"finetune": finetune.__main__, "embed": embed.__main__, "tomoseek": tomoseek.__main__}
 SCHEMAS: dict[str, type[Any]] = {

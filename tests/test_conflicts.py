@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tomoseek.conflicts import rival_pairs, winners
+from tomoseek.picks.conflicts import rival_pairs, winners
 
 
 def test_a_pick_that_was_given_up_takes_no_other_with_it() -> None:

@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 from test_readme import check_command
 
+from tomoseek.command_line import compose_settings
 from tomoseek.complexes import CHALLENGE, COMPLEXES
-from tomoseek.config import compose_settings
-from tomoseek.demo import draw_examples, run
-from tomoseek.demo_plan import DemoConfig, plan
-from tomoseek.demo_stages import Ledger, Stage, StageFailed, run_measured, run_stage, spoken_time
+from tomoseek.demo.command import draw_examples, run
+from tomoseek.demo.plan import DemoConfig, plan
+from tomoseek.demo.stages import Ledger, Stage, StageFailed, run_measured, run_stage, spoken_time
 from tomoseek.errors import InputError
-from tomoseek.picks import Picks, read_points_csv, write_picks
-from tomoseek.project import create_project
-from tomoseek.tomograms import add_tomogram
+from tomoseek.picks.copick_picks import write_picks
+from tomoseek.picks.points import Picks
+from tomoseek.picks.tables import read_points_csv
+from tomoseek.tomograms.copick_tomograms import add_tomogram
+from tomoseek.tomograms.project import create_project
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,9 +9,10 @@ from scipy import ndimage
 from tomoseek.complexes import COMPLEXES
 from tomoseek.config import CONFIG_DIR, DataConfig, Polarity
 from tomoseek.doctor import DoctorConfig, run
-from tomoseek.picks import Picks, write_picks
-from tomoseek.project import create_project
-from tomoseek.tomograms import add_tomogram
+from tomoseek.picks.copick_picks import write_picks
+from tomoseek.picks.points import Picks
+from tomoseek.tomograms.copick_tomograms import add_tomogram
+from tomoseek.tomograms.project import create_project
 
 
 def config_of(folder: Path | None, **changes: object) -> DoctorConfig:

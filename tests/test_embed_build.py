@@ -20,12 +20,15 @@ from embed.dense import grid_shape
 from embed.header import new_header
 from embed.index import Index
 from embed.shard import Storage
+from tomoseek.command_line import compose_settings
 from tomoseek.complexes import Complex
-from tomoseek.config import DataConfig, Polarity, compose_settings
-from tomoseek.encoder import Encoder
+from tomoseek.config import DataConfig, Polarity
 from tomoseek.errors import InputError
-from tomoseek.tomograms import Tomogram, add_tomogram, create_project, find_tomograms
-from tomoseek.weights import fingerprint, load_encoder, random_encoder
+from tomoseek.network.encoder import Encoder
+from tomoseek.network.weights import fingerprint, load_encoder, random_encoder
+from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
+from tomoseek.tomograms.project import create_project
+from tomoseek.tomograms.tomogram import Tomogram
 
 ROOT = Path(__file__).resolve().parent.parent
 GRID = (6, 9, 10)

@@ -14,12 +14,16 @@ from scipy import ndimage
 from embed import Index, build, evaluate, query
 from embed.__main__ import main
 from embed.examples import ExamplePoints, collect_examples
+from tomoseek.command_line import compose_settings
 from tomoseek.complexes import Complex
-from tomoseek.config import compose_settings
 from tomoseek.errors import InputError
 from tomoseek.geometry import indices_to_points
-from tomoseek.picks import Picks, read_picks, read_points_csv, write_csv, write_picks, write_star
-from tomoseek.tomograms import add_tomogram, create_project, open_project
+from tomoseek.picks.copick_picks import read_picks, write_picks
+from tomoseek.picks.points import Picks
+from tomoseek.picks.star import write_star
+from tomoseek.picks.tables import read_points_csv, write_csv
+from tomoseek.tomograms.copick_tomograms import add_tomogram
+from tomoseek.tomograms.project import create_project, open_project
 
 Schema = TypeVar("Schema")
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from embed.cutoff import LOWEST_SCORE, choose_cutoff, expected_at, mixture_probabilities, probabilities
+from embed.promise import LOWEST_SCORE, choose_cutoff, expected_at, mixture_probabilities, probabilities
 from embed.shard import Shard, Storage, gather
 from embed.surroundings import measure_surroundings, particle_places
 

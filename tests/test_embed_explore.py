@@ -8,12 +8,13 @@ import pytest
 
 from embed import build, explore, query
 from embed.explore import group
-from tomoseek.config import compose_settings
+from tomoseek.command_line import compose_settings
 from tomoseek.errors import InputError
-from tomoseek.picks import read_picks, read_points_csv
-from tomoseek.project import open_project
+from tomoseek.picks.copick_picks import read_picks
+from tomoseek.picks.tables import read_points_csv
 from tomoseek.simulate.command import SimulateConfig
 from tomoseek.simulate.command import run as simulate
+from tomoseek.tomograms.project import open_project
 
 KINDS = ("apo-ferritin", "ribosome", "virus-like-particle")
 

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from embed.checked import BLOCK_BYTES, CheckedRows, checksums_of, rows_per_block
-from embed.header import FORMAT, STRIDE, IndexHeader
+from embed.checksums import BLOCK_BYTES, CheckedRows, checksums_of, rows_per_block
+from embed.header import FORMAT, IndexHeader
 from embed.index import Index
 from embed.prototype import fit
 from embed.recentre import recentre
@@ -17,6 +17,7 @@ from embed.shard import FILES, Shard, Storage, gather
 from embed.surroundings import Surroundings, Vectors
 from tomoseek.errors import InputError
 from tomoseek.geometry import cell_to_voxel, indices_to_points
+from tomoseek.network.strides import EMBEDDING_STRIDE
 
 GRID = (6, 9, 10)
 SPACING = 10.0
@@ -45,7 +46,7 @@ def shard_of(
 def index_of(shard: Shard, folder: Path, run: str = "a") -> Index:
     """Write a one-run index around a shard and open it."""
     header = IndexHeader(
-        format=FORMAT, fingerprint="0" * 16, encoder="planted", encoder_config={}, stride=STRIDE,
+        format=FORMAT, fingerprint="0" * 16, encoder="planted", encoder_config={}, stride=EMBEDDING_STRIDE,
         dimension=shard.vectors.d, storage="int8", keep_fraction=1.0, tile=96, overlap=16,
     )  # fmt: skip
     shape = [4 * n for n in GRID]

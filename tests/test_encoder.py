@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from tomoseek.encoder import Encoder
-from tomoseek.pyramid import ResidualConv
-from tomoseek.transformer import rotary_table, token_grid
-from tomoseek.weights import load_encoder, random_encoder
+from tomoseek.network.encoder import Encoder
+from tomoseek.network.pyramid import ResidualConv
+from tomoseek.network.transformer import rotary_table, token_grid
+from tomoseek.network.weights import load_encoder, random_encoder
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_written_out_attention_gives_what_the_fused_kernel_gives(monkeypatch: py
     encoder, volume = load_encoder("shipped"), torch.randn(1, 1, 32, 48, 48, generator=torch.Generator().manual_seed(0))
 
     def embed(most_written_out: int, exact: bool = False) -> torch.Tensor:
-        monkeypatch.setattr("tomoseek.transformer.MOST_WRITTEN_OUT", most_written_out)
+        monkeypatch.setattr("tomoseek.network.transformer.MOST_WRITTEN_OUT", most_written_out)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=not exact):
             return encoder.embed(volume)[0].float()
 

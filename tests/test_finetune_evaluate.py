@@ -10,16 +10,18 @@ from sklearn.calibration import calibration_curve
 
 from finetune import evaluate
 from finetune.candidates import Candidates, save_candidates
-from finetune.confusion import confuse
-from finetune.evaluation_table import score_table
-from finetune.intervals import bootstrap, caveat, draw_runs
-from finetune.reliability import calibration_error, reliability
+from tomoseek.command_line import compose_settings
 from tomoseek.complexes import CHALLENGE, COMPLEXES, class_weight
-from tomoseek.config import compose_settings
 from tomoseek.errors import InputError
-from tomoseek.picks import Picks, write_picks
-from tomoseek.score import class_scores, count_hits, run_counts, weighted_f4
-from tomoseek.tomograms import add_tomogram, create_project
+from tomoseek.evaluation.confusion import confuse
+from tomoseek.evaluation.intervals import bootstrap, caveat, draw_runs
+from tomoseek.evaluation.reliability import calibration_error, reliability
+from tomoseek.evaluation.score import class_scores, count_hits, run_counts, weighted_f4
+from tomoseek.evaluation.tables import score_table
+from tomoseek.picks.copick_picks import write_picks
+from tomoseek.picks.points import Picks
+from tomoseek.tomograms.copick_tomograms import add_tomogram
+from tomoseek.tomograms.project import create_project
 
 RADII = {"apo-ferritin": 60.0, "ribosome": 150.0, "thyroglobulin": 130.0}
 SIZE, SPACING = (16, 64, 64), 10.0

@@ -6,17 +6,19 @@ import torch
 
 from finetune.calibration import Calibration
 from finetune.crops import CropSampler
+from finetune.decoder import HEATMAP_STRIDE
 from finetune.detect import find_particles
 from finetune.labels import LabelledRun
 from finetune.paste import SOFT_EDGE, free_place, paste, reach
 from finetune.self_training import find_unlabelled, from_plain, join, label_with_own_finds, to_plain
 from finetune.settings import TrainConfig
-from finetune.targets import STRIDE, heatmap_loss
+from finetune.targets import heatmap_loss
 from finetune.unfreeze import Unfreeze, fresh_picker, layers_above, parameter_groups
+from tomoseek.command_line import compose_settings
 from tomoseek.complexes import Complex
-from tomoseek.config import compose_settings
 from tomoseek.errors import InputError
-from tomoseek.tomograms import add_tomogram, create_project, find_tomograms
+from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
+from tomoseek.tomograms.project import create_project
 
 SIZE = (32, 40, 48)
 RADII = {"ball": 60.0, "shell": 80.0}
@@ -59,7 +61,7 @@ def test_every_pasted_ball_lies_where_its_label_says(runs):
             peaks = torch.nonzero(target > 0.6)
             num_pasted += len(found) > 1
             for place in found:
-                assert ((peaks * STRIDE + 0.5 - place).abs().max(1).values <= STRIDE).any()
+                assert ((peaks * HEATMAP_STRIDE + 0.5 - place).abs().max(1).values <= HEATMAP_STRIDE).any()
     assert num_pasted > 6
 
 

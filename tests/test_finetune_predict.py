@@ -16,13 +16,16 @@ from finetune.detect import DetectConfig, find_particles, one_per_site
 from finetune.ensemble import Ensemble, load_ensemble
 from finetune.thresholds import choose_threshold
 from finetune.validate import choose
+from tomoseek.command_line import compose_settings
 from tomoseek.complexes import Complex
-from tomoseek.config import compose_settings
-from tomoseek.encoder import EncoderConfig
 from tomoseek.errors import InputError
-from tomoseek.picks import Picks, read_picks, read_star, write_picks
-from tomoseek.score import ranked_hits
-from tomoseek.tomograms import add_tomogram, create_project, find_tomograms, open_project
+from tomoseek.evaluation.score import ranked_hits
+from tomoseek.network.encoder import EncoderConfig
+from tomoseek.picks.copick_picks import read_picks, write_picks
+from tomoseek.picks.points import Picks
+from tomoseek.picks.star import read_star
+from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
+from tomoseek.tomograms.project import create_project, open_project
 
 SAME = Calibration(slope=1.0, offset=0.0)  # leaves heatmap values as they are
 RADII = {"ball": 60.0, "shell": 80.0}

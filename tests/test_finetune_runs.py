@@ -14,11 +14,13 @@ from finetune import evaluate, predict, train
 from finetune.__main__ import main
 from finetune.checkpoint import load_description
 from finetune.settings import TrainConfig
+from tomoseek.command_line import compose_settings
 from tomoseek.complexes import Complex
-from tomoseek.config import compose_settings
 from tomoseek.errors import InputError
-from tomoseek.picks import Picks, read_picks, write_picks
-from tomoseek.tomograms import add_tomogram, create_project, open_project
+from tomoseek.picks.copick_picks import read_picks, write_picks
+from tomoseek.picks.points import Picks
+from tomoseek.tomograms.copick_tomograms import add_tomogram
+from tomoseek.tomograms.project import create_project, open_project
 
 # Six labels of each class in a run are few, and the tests mean it.
 pytestmark = pytest.mark.filterwarnings("ignore:only 6 labels", "ignore:run .. has no labels")

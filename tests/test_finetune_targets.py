@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from finetune.augment import AugmentConfig, Warp, change_intensity, flip_and_turn
-from finetune.decoder import Decoder, Picker
-from finetune.targets import STRIDE, draw_heatmaps, heatmap_loss, target_sigmas
+from finetune.decoder import HEATMAP_STRIDE, Decoder, Picker
+from finetune.targets import draw_heatmaps, heatmap_loss, target_sigmas
 from tomoseek.geometry import cell_to_voxel
-from tomoseek.weights import random_encoder
+from tomoseek.network.weights import random_encoder
 
 SIZE = (32, 40, 48)
 
@@ -36,14 +36,14 @@ def centre_of_mass(heatmap: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("point", [(15.0, 20.0, 25.0), (14.3, 19.8, 22.6), (16.5, 16.5, 30.49)])
 def test_target_is_centred_on_the_pick_to_a_tenth_of_a_cell(point):
     heatmap = draw_heatmaps([np.array([point])], [1.5], SIZE)[0]
-    found = cell_to_voxel(centre_of_mass(heatmap)[None], STRIDE)[0]
-    assert np.abs(found - point).max() < 0.1 * STRIDE
+    found = cell_to_voxel(centre_of_mass(heatmap)[None], HEATMAP_STRIDE)[0]
+    assert np.abs(found - point).max() < 0.1 * HEATMAP_STRIDE
     nearest = np.unravel_index(heatmap.argmax(), heatmap.shape)
-    assert np.abs(cell_to_voxel(np.array(nearest), STRIDE) - point).max() <= STRIDE / 2
+    assert np.abs(cell_to_voxel(np.array(nearest), HEATMAP_STRIDE) - point).max() <= HEATMAP_STRIDE / 2
 
 
 def test_target_is_one_where_a_cell_centre_meets_the_pick():
-    heatmap = draw_heatmaps([cell_to_voxel(np.array([[5, 6, 7]]), STRIDE)], [1.0], SIZE)[0]
+    heatmap = draw_heatmaps([cell_to_voxel(np.array([[5, 6, 7]]), HEATMAP_STRIDE)], [1.0], SIZE)[0]
     assert heatmap[5, 6, 7] == pytest.approx(1.0)
     assert heatmap.max() == heatmap[5, 6, 7]
 

@@ -5,7 +5,7 @@ import numpy as np
 from finetune.candidates import Candidates, load_candidates, save_candidates
 from finetune.labels import label_digests
 from finetune.thresholds import choose_threshold, f4_at
-from tomoseek.picks import Picks
+from tomoseek.picks.points import Picks
 
 RADIUS = 50.0
 

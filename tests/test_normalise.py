@@ -6,8 +6,8 @@ from scipy import ndimage
 
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
-from tomoseek.normalise import estimate_polarity, measure_contrast
-from tomoseek.tomograms import Tomogram
+from tomoseek.tomograms.normalise import estimate_polarity, measure_contrast
+from tomoseek.tomograms.tomogram import Tomogram
 
 
 def tomogram_of(volume: np.ndarray, polarity: Polarity = Polarity.dark) -> Tomogram:

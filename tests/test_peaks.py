@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from tomoseek.peaks import find_peaks, suppress
+from tomoseek.picks.peaks import find_peaks, suppress
 
 
 def blobs(shape: tuple[int, int, int], centres: np.ndarray, heights: np.ndarray, sigma: float = 1.5) -> np.ndarray:

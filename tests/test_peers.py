@@ -9,16 +9,16 @@ from torch import nn
 
 pytest.importorskip("monai", reason="the peers need MONAI: pip install --no-deps monai")
 
-from benchmarks.peers import peer
-from benchmarks.peers.figures import label_efficiency
-from benchmarks.peers.methods import parse_method
-from benchmarks.peers.networks import NETWORKS, AveragedLogits, build
-from benchmarks.peers.projects import CLASSES, PROJECTS, SCORED_ON
-from benchmarks.peers.scores import score
-from benchmarks.peers.tables import markdown
+from benchmarks.picker.peers import peer
+from benchmarks.picker.peers.figures import label_efficiency
+from benchmarks.picker.peers.methods import parse_method
+from benchmarks.picker.peers.networks import NETWORKS, AveragedLogits, build
+from benchmarks.picker.peers.projects import CLASSES, PROJECTS, SCORED_ON
+from benchmarks.picker.peers.scores import score
+from benchmarks.picker.peers.tables import markdown
 from finetune.settings import TrainConfig
-from tomoseek.config import compose_settings
-from tomoseek.demo_plan import bracket
+from tomoseek.command_line import compose_settings
+from tomoseek.demo.plan import bracket
 from tomoseek.simulate.command import SimulateConfig
 from tomoseek.simulate.command import run as simulate
 
@@ -74,7 +74,7 @@ def test_the_words_of_a_variant_reach_the_settings_of_training(tmp_path: Path) -
     method, project = parse_method("unet:learning_rate=1e-3,crops.size=[32,32,32]"), PROJECTS["development"]
     command = method.command(project.config(tmp_path), project, 1, 0, 100, tmp_path / method.slug)
     config = compose_settings("finetune_train", TrainConfig, command[2:])
-    assert command[:2] == ["benchmarks.peers.peer", "unet"]
+    assert command[:2] == ["benchmarks.picker.peers.peer", "unet"]
     assert (config.learning_rate, config.crops.size, config.warmup_steps) == (1e-3, [32, 32, 32], 10)
     assert config.data.runs == ["development_000", "development_002"]
     assert config.validation_runs == ["development_002"]

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.floor import count_work
+from benchmarks.speed.machine import count_work
 from pretrain.masked import choose, cut, draw_pieces
-from tomoseek.encoder import Encoder, EncoderConfig
-from tomoseek.training import autocast
+from tomoseek.network.encoder import Encoder, EncoderConfig
+from tomoseek.running import autocast
 
 CPU = torch.device("cpu")
 

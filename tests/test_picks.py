@@ -10,18 +10,11 @@ import pytest
 
 from tomoseek.complexes import CHALLENGE, COMPLEXES
 from tomoseek.errors import InputError
-from tomoseek.picks import (
-    Picks,
-    check_inside,
-    list_picks,
-    read_objects_csv,
-    read_picks,
-    read_points_csv,
-    write_csv,
-    write_picks,
-)
-from tomoseek.project import create_project
-from tomoseek.tomograms import add_tomogram
+from tomoseek.picks.copick_picks import list_picks, read_picks, write_picks
+from tomoseek.picks.points import Picks, check_inside
+from tomoseek.picks.tables import read_objects_csv, read_points_csv, write_csv
+from tomoseek.tomograms.copick_tomograms import add_tomogram
+from tomoseek.tomograms.project import create_project
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from scipy import ndimage
 from pretrain.assemblies import MASS_SPREAD, draw_numbers, procedural
 from pretrain.config import MetricConfig, PretrainConfig
 from pretrain.metric import BACKGROUND, FIRST_INSTANCE, PADDING, MetricLearner
-from pretrain.views import CLEAR_VOXELS, Scene, draw_crops, unlabelled_places
-from tomoseek.config import compose_settings
+from pretrain.scene_crops import CLEAR_VOXELS, Scene, draw_crops, unlabelled_places
+from tomoseek.command_line import compose_settings
+from tomoseek.network.weights import random_encoder
 from tomoseek.simulate.domains import mass_kda
-from tomoseek.weights import random_encoder
 
 
 def metric(*words: str) -> MetricConfig:

@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from pretrain.implant import implant
+from tomoseek.command_line import Command, launch
 from tomoseek.complexes import COMPLEXES
-from tomoseek.config import Command, Polarity, launch
+from tomoseek.config import Polarity
 from tomoseek.geometry import points_to_indices
+from tomoseek.network.weights import load_encoder
 from tomoseek.simulate import MicroscopeConfig, builtin_density
-from tomoseek.tomograms import Tomogram, add_tomogram, create_project
-from tomoseek.weights import load_encoder
+from tomoseek.tomograms.copick_tomograms import add_tomogram
+from tomoseek.tomograms.project import create_project
+from tomoseek.tomograms.tomogram import Tomogram
 
 
 def noise(seed: int, shape: tuple[int, int, int] = (48, 72, 72), spacing: float = 10.0) -> Tomogram:

@@ -8,7 +8,7 @@ from scipy import ndimage
 from pretrain.config import MaskedConfig
 from pretrain.masked import MaskedAutoencoder, choose, cut, draw_pieces, fourier_difference, low_pass
 from pretrain.metric import sample_features, supervised_contrastive
-from tomoseek.weights import random_encoder
+from tomoseek.network.weights import random_encoder
 
 MASKED = MaskedConfig(
     mask_ratio=0.75, piece=16, rebuilt_share=1.0, target_sigma=1.0, visible_weight=0.25, fourier_weight=0.01,

@@ -11,8 +11,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from tomoseek.complexes import COMPLEXES
-from tomoseek.project import create_project
-from tomoseek.tomograms import add_tomogram
+from tomoseek.tomograms.copick_tomograms import add_tomogram
+from tomoseek.tomograms.project import create_project
 
 TINY = ["model=tiny", "device=cpu", "crop=32", "batch_size=4", "warmup_steps=2", "log_every=1", "save_every=3"]
 METRIC = [

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.ablations import steps_within
-from benchmarks.probe.bed import REGIMES, SEEN, UNSEEN, Bed
-from benchmarks.probe.measures import DenseFeatures, few_shot, linear_probe
-from benchmarks.probe.rows import encoder_features
-from benchmarks.probe.supervised import supervised
+from benchmarks.pretraining.ablations import steps_within
+from benchmarks.pretraining.probe.measures import DenseFeatures, few_shot, linear_probe
+from benchmarks.pretraining.probe.rows import encoder_features
+from benchmarks.pretraining.probe.supervised import supervised
+from benchmarks.pretraining.probe.tomograms import REGIMES, SEEN, UNSEEN, Bed
 from tomoseek.complexes import COMPLEXES
 from tomoseek.config import Polarity
 from tomoseek.geometry import points_to_indices, voxel_to_cell
+from tomoseek.network.weights import load_encoder
 from tomoseek.simulate import MicroscopeConfig, SceneConfig, builtin_density, simulate_tomogram
-from tomoseek.tomograms import Tomogram
-from tomoseek.weights import load_encoder
+from tomoseek.tomograms.tomogram import Tomogram
 
 SHAPE = (64, 160, 160)
 RADIUS = 80.0

@@ -14,7 +14,8 @@ import embed.__main__
 import finetune.__main__
 import tomoseek.__main__
 from pretrain.config import PretrainConfig
-from tomoseek.config import CONFIG_DIR, Command, dispatch, to_dataclass
+from tomoseek.command_line import Command, dispatch, to_dataclass
+from tomoseek.config import CONFIG_DIR
 from tomoseek.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent

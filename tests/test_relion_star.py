@@ -10,9 +10,11 @@ import starfile
 from tomoseek.complexes import COMPLEXES
 from tomoseek.config import DataConfig, Polarity
 from tomoseek.errors import InputError
-from tomoseek.picks import Picks, read_star, write_picks, write_star
-from tomoseek.project import create_project
-from tomoseek.tomograms import add_tomogram, find_tomograms
+from tomoseek.picks.copick_picks import write_picks
+from tomoseek.picks.points import Picks
+from tomoseek.picks.star import read_star, write_star
+from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
+from tomoseek.tomograms.project import create_project
 
 TOMOGRAMS = {  # two shapes and spacings, so that a centre of the wrong tomogram shows
     "TS_1": SimpleNamespace(run="TS_1", shape=(20, 30, 40), voxel_spacing=10.0),

@@ -11,12 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tomoseek import plots, report, report_figures, slabs
+from tomoseek import plots
 from tomoseek.complexes import CHALLENGE, COMPLEXES
+from tomoseek.demo import figures as report_figures
+from tomoseek.demo import report
+from tomoseek.evaluation import slices
 from tomoseek.files import atomic_write_json, log_jsonl
-from tomoseek.picks import Picks, write_csv, write_picks
-from tomoseek.project import create_project
-from tomoseek.tomograms import add_tomogram
+from tomoseek.picks.copick_picks import write_picks
+from tomoseek.picks.points import Picks
+from tomoseek.picks.tables import write_csv
+from tomoseek.tomograms import slabs
+from tomoseek.tomograms.copick_tomograms import add_tomogram
+from tomoseek.tomograms.project import create_project
 
 SPACING = 10.0
 RUNS = ("test_000", "test_001")
@@ -161,8 +167,8 @@ def test_a_hit_is_drawn_with_its_particle_where_the_pick_lies_outside_the_slab(t
     radius, name = 60.0, CHALLENGE[0]
     truth = np.array([[100.0, 100.0, 100.0], [200.0, 200.0, 130.0], [200.0, 100.0, 100.0]])
     found = Picks(truth[:2] + np.array([[0, 0, 5], [0, 0, 25]]))  # the second hits, but lies too high
-    scene = report_figures.Scene(report_figures.open_run(tmp_path / "copick.json", "a"), {name: truth}, {name: found})
-    _, caption = report_figures.slice_figure(scene, {name: radius}, {name: "black"})
+    scene = slices.ScoredRun(report_figures.open_run(tmp_path / "copick.json", "a"), {name: truth}, {name: found})
+    _, caption = slices.slice_figure(scene, {name: radius}, {name: "black"})
     assert "z = 10 nm" in caption or "z = 11 nm" in caption
     assert "hits 2, missed 1, false alarms 0" in caption
 

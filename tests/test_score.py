@@ -6,8 +6,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from tomoseek.errors import InputError
-from tomoseek.picks import Picks
-from tomoseek.score import (
+from tomoseek.evaluation.score import (
     Counts,
     average_precision,
     class_scores,
@@ -17,6 +16,7 @@ from tomoseek.score import (
     precision_recall,
     weighted_f4,
 )
+from tomoseek.picks.points import Picks
 
 FAR = 10_000.0
 

@@ -11,7 +11,8 @@ import pytest
 import zarr
 from hydra import compose, initialize_config_dir
 
-from tomoseek.config import CONFIG_DIR, compose_settings
+from tomoseek.command_line import compose_settings
+from tomoseek.config import CONFIG_DIR
 from tomoseek.errors import InputError
 from tomoseek.simulate import MicroscopeConfig
 from tomoseek.simulate.command import SimulateConfig, read_twin, run

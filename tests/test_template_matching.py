@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.template_matching import (
+from benchmarks.controls.template_matching import (
     correlate,
     frequencies,
     match_template,
@@ -16,7 +16,7 @@ from benchmarks.template_matching import (
     uniform_rotations,
 )
 from tomoseek.geometry import FloatArray, points_to_indices
-from tomoseek.peaks import find_peaks
+from tomoseek.picks.peaks import find_peaks
 from tomoseek.simulate import random_assembly
 from tomoseek.simulate.placing import add_particles
 from tomoseek.simulate.symmetry import random_rotations

@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional
 
 from tomoseek.config import Polarity
-from tomoseek.tiling import iterate_slabs, plan_axis, predict_tiled
-from tomoseek.tomograms import Tomogram
+from tomoseek.tomograms.tiling import iterate_slabs, plan_axis, predict_tiled
+from tomoseek.tomograms.tomogram import Tomogram
 
 
 def tomogram_of(shape: tuple[int, int, int]) -> Tomogram:

@@ -15,15 +15,9 @@ from copick.util.ome import get_voxel_size_from_zarr
 from tomoseek.complexes import CHALLENGE, COMPLEXES, Complex
 from tomoseek.config import DataConfig, Polarity
 from tomoseek.errors import InputError
-from tomoseek.tomograms import (
-    add_tomogram,
-    create_project,
-    ensure_object,
-    find_tomograms,
-    object_radii,
-    open_project,
-    open_zarr,
-)
+from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
+from tomoseek.tomograms.opening import open_zarr
+from tomoseek.tomograms.project import create_project, ensure_object, object_radii, open_project
 
 
 def volume_of(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.tomotwin_cost import BOX, count_boxes
+from benchmarks.speed.tomotwin import BOX, count_boxes
 
 
 @pytest.mark.parametrize("shape_zyx", [(64, 40, 47), (37, 38, 39), (36, 64, 64)])

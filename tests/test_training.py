@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from tomoseek.files import keep_log_until, log_jsonl
-from tomoseek.training import Ema, ahead, cosine_learning_rate, load_state, save_state
+from tomoseek.running import ahead
+from tomoseek.training import Ema, cosine_learning_rate, load_state, save_state
 
 
 def test_learning_rate_rises_to_its_peak_and_falls_to_its_floor() -> None:

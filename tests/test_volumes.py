@@ -11,14 +11,9 @@ import zarr
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig, Polarity
 from tomoseek.errors import InputError
-from tomoseek.tomograms import (
-    add_tomogram,
-    create_project,
-    find_tomograms,
-    open_mrc,
-    open_tiff,
-    open_zarr,
-)
+from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
+from tomoseek.tomograms.opening import open_mrc, open_tiff, open_zarr
+from tomoseek.tomograms.project import create_project
 
 
 def volume_of(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:

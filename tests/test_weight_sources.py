@@ -14,11 +14,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from safetensors import safe_open
 
-from tomoseek import weight_sources
 from tomoseek.config import CONFIG_DIR
-from tomoseek.encoder import Encoder
-from tomoseek.weight_sources import find_weights, parse_hub_id, shipped_names
-from tomoseek.weights import export_encoder, fingerprint, load_encoder, read_description, save_encoder
+from tomoseek.network import sources as weight_sources
+from tomoseek.network.encoder import Encoder
+from tomoseek.network.sources import find_weights, parse_hub_id, shipped_names
+from tomoseek.network.weights import export_encoder, fingerprint, load_encoder, read_description, save_encoder
 
 Complaint = Callable[[str | Path], str]
 LARGEST_SHIPPED = 25_000_000
@@ -27,7 +27,7 @@ HUB_COMMIT = "1234567890abcdef1234567890abcdef12345678"
 FIND_EACH = """
 import sys
 from tomoseek.errors import InputError
-from tomoseek.weight_sources import find_weights
+from tomoseek.network.sources import find_weights
 for source in sys.argv[1:]:
     try:
         print(find_weights(source))

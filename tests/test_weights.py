@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tomoseek import __version__
-from tomoseek.encoder import Encoder
 from tomoseek.errors import InputError
-from tomoseek.weights import (
+from tomoseek.network.encoder import Encoder
+from tomoseek.network.weights import (
     export_encoder,
     fingerprint,
     load_encoder,

@@ -1,9 +1,9 @@
 """``python -m tomoseek demo | simulate | doctor key=value ...``."""
 
-from tomoseek.config import Command, dispatch
+from tomoseek.command_line import Command, dispatch
 
 COMMANDS = {
-    "demo": Command("demo", "tomoseek.demo", "the whole pipeline on simulated tomograms, with a report"),
+    "demo": Command("demo", "tomoseek.demo.command", "the whole pipeline on simulated tomograms, with a report"),
     "simulate": Command("simulate", "tomoseek.simulate.command", "make tomograms with known particles"),
     "doctor": Command("doctor", "tomoseek.doctor", "check the machine and your data before you start"),
 }

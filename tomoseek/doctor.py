@@ -18,11 +18,13 @@ import torch
 
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
-from tomoseek.normalise import estimate_polarity
-from tomoseek.picks import check_inside, list_picks, read_picks
-from tomoseek.project import local_path, open_project
-from tomoseek.tomograms import Tomogram, find_tomograms
-from tomoseek.training import pick_device
+from tomoseek.picks.copick_picks import list_picks, read_picks
+from tomoseek.picks.points import check_inside
+from tomoseek.running import pick_device
+from tomoseek.tomograms.copick_tomograms import find_tomograms
+from tomoseek.tomograms.normalise import estimate_polarity
+from tomoseek.tomograms.project import local_path, open_project
+from tomoseek.tomograms.tomogram import Tomogram
 
 MODULES = ("torch", "faiss", "copick", "zarr", "numpy")
 MEMORY_GB = 8.0

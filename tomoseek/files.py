@@ -2,16 +2,31 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
-def atomic_write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that is either the old or the new one, never half of it."""
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a hidden name to write a file to, which becomes ``path`` at the end: there is the old or the new one.
+
+    Folders on the way are made. What was written before an error is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def atomic_write_bytes(path: Path, content: bytes) -> None:
+    """Write a file that is either the old or the new one, never half of it."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def atomic_write_text(path: Path, text: str) -> None:

@@ -59,3 +59,13 @@ def cell_to_voxel(cells_zyx: ArrayLike, stride: int) -> FloatArray:
 def voxel_to_cell(indices_zyx: ArrayLike, stride: int) -> FloatArray:
     """Turn fractional voxel indices into fractional feature-cell indices; the inverse of `cell_to_voxel`."""
     return (np.asarray(indices_zyx, dtype=np.float64) - (stride - 1) / 2) / stride
+
+
+def angstrom_to_cells(length_angstrom: float, voxel_spacing: float, stride: int = 1) -> float:
+    """Turn a length in Å into one in cells of ``stride`` voxels; in voxels, where none is given."""
+    return length_angstrom / voxel_spacing / stride
+
+
+def is_familiar(voxel_spacing: float, known: float) -> bool:
+    """Tell whether a network that learned at ``known`` Å per voxel may be trusted at another spacing."""
+    return abs(voxel_spacing / known - 1) <= FAMILIAR_SPACING

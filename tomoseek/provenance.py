@@ -1,5 +1,6 @@
 """Which code made a file: version of the package and commit of the checkout."""
 
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -27,3 +28,13 @@ def git_commit(folder: Path) -> str | None:
     describe = [*words, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     answer = subprocess.run(describe, capture_output=True, text=True, check=False)
     return answer.stdout.strip() or None
+
+
+def processor_name() -> str:
+    """Model of the processor, as the system calls it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

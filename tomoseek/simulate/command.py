@@ -13,15 +13,18 @@ from torch import Tensor
 from tomoseek.complexes import COMPLEXES, Complex
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json
-from tomoseek.picks import Picks, check_inside, write_picks
+from tomoseek.messages import warn
+from tomoseek.picks.copick_picks import write_picks
+from tomoseek.picks.points import Picks, check_inside
+from tomoseek.running import pick_device, progress
 from tomoseek.simulate.builtin import BUILTIN, builtin_density
 from tomoseek.simulate.maps import HOLLOW_RADIUS, find_map, load_density
 from tomoseek.simulate.microscope import MicroscopeConfig
 from tomoseek.simulate.placing import bounding_radius
 from tomoseek.simulate.scene import IceConfig, SceneConfig
 from tomoseek.simulate.tomogram import SimulatedTomogram, simulate_tomogram
-from tomoseek.tomograms import add_tomogram, create_project
-from tomoseek.training import pick_device, progress
+from tomoseek.tomograms.copick_tomograms import add_tomogram
+from tomoseek.tomograms.project import create_project
 
 USER_ID, SESSION_ID = "simulator", "0"
 
@@ -122,7 +125,7 @@ def run(config: SimulateConfig) -> None:
         wanted = sum(counts.values()) + sum(map(len, fixed.values()))
         placed = sum(tomogram.metadata["num_particles"].values())
         if placed < wanted:
-            logger.warning("%s: %d of %d particles fit", name, placed, wanted)
+            warn(f"{name}: {placed} of {wanted} particles fit")
     records = [json.loads(_record_path(out_dir, name).read_text()) for name in run_names]
     snr = [record["snr"] for record in records]
     particles = sum(sum(record["num_particles"].values()) for record in records)
@@ -156,7 +159,7 @@ def load_densities(
             sources[name] = str(path)
         else:
             if folder is not None and name in BUILTIN:
-                logger.warning("no map of %s in %s: the built-in model is used", name, folder)
+                warn(f"no map of {name} in {folder}: the built-in model is used")
             densities[name] = builtin_density(name, voxel_spacing)
             sources[name] = "built-in"
     return densities, sources

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tomoseek.errors import InputError
 from tomoseek.simulate.domains import CUBIC_ANGSTROM_PER_KDA, centred, mass_kda
-from tomoseek.volumes import map_mrc
+from tomoseek.tomograms.volume_files import map_mrc
 
 MAP_SUFFIXES = (".mrc", ".map", ".ccp4")
 MODEL_SUFFIXES = (".cif", ".pdb", ".ent", ".cif.gz", ".pdb.gz")

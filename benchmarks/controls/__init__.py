@@ -1,0 +1,1 @@
+"""What any learned feature has to beat."""

@@ -1,0 +1,1 @@
+"""How well do trained pickers do, beside those of others?"""

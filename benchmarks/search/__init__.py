@@ -1,0 +1,1 @@
+"""How well does a search from examples do?"""

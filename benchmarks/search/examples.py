@@ -1,0 +1,156 @@
+"""Search from a few examples as `embed query` does it: average precision, and whether its thresholds keep their word.
+
+    python -m benchmarks.search.examples --maps ../shared/data/maps --encoder shipped
+    python -m benchmarks.search.examples --maps ../shared/data/maps --encoder shipped --development
+
+The tomograms of `benchmarks.pretraining.probe`, embedded into an index on disk. Examples come from one tomogram, the
+other two are searched, by turns; every class, several draws. "Promise" is the expected precision that the query
+reports for a threshold, without ground truth; "kept" the precision there was. Negatives are the best wrong picks in
+the tomogram of the examples, as one would mark them after a first look. Clicks are examples two voxels off along each
+axis, searched with as they are, and after `embed.recentre`. Prints Markdown.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from benchmarks.pretraining.probe.tomograms import STANDARD, Bed, make_bed
+from embed.build import add_tomograms, open_or_create
+from embed.evaluate import evaluate_query
+from embed.header import new_header
+from embed.index import Found, Index
+from embed.promise import LOWEST_SCORE, choose_cutoff
+from embed.prototype import RIVAL_WEIGHT
+from embed.search import Examples
+from tomoseek.files import atomic_write_json
+from tomoseek.network.weights import load_encoder
+from tomoseek.picks.points import Picks
+from tomoseek.running import pick_device, progress
+
+SHOTS = (1, 3, 5, 10, 20)  # 20 is every one in a tomogram
+WANTED = (0.5, 0.7, 0.9)
+NUM_NEGATIVES = 5
+AVERAGED = ("plain", "rivals", "negatives", "as_clicked", "recentred")
+CLICK_VOXELS = 2.0  # standard deviation of careless clicks, along each axis
+
+
+def build_index(folder: Path, source: str, bed: Bed, device: torch.device) -> Index:
+    """Embed all tomograms of a bed with one encoder."""
+    encoder = load_encoder(source, device)
+    index = open_or_create(folder, new_header(encoder, source))
+    add_tomograms(index, encoder, bed.tomograms, device)
+    return index
+
+
+def above(picks: dict[str, Picks], threshold: float) -> dict[str, Picks]:
+    """Keep picks from a score on."""
+    return {
+        run: Picks(found.points_xyz[found.scores >= threshold], found.scores[found.scores >= threshold])
+        for run, found in picks.items()
+    }
+
+
+def draw_examples(points_xyz: NDArray[np.float64], support: int, shots: int, seed: int) -> NDArray[np.float64]:
+    """Draw a few of ``(n, 3)`` points of a class in tomogram ``support``; a larger draw holds the smaller ones."""
+    return points_xyz[np.random.default_rng([seed, support]).permutation(len(points_xyz))[:shots]]
+
+
+def trial(index: Index, bed: Bed, key: str, support: int, shots: int, seed: int) -> dict[str, Any]:
+    """Search for one class from one draw of examples, with rivals and without."""
+    runs = [tomogram.run for tomogram in bed.tomograms]
+    points = bed.points[support][key]
+    chosen = draw_examples(points, support, shots, seed)
+    examples = index.read_examples(chosen, runs[support])
+    entry = index.entries[runs[support]]
+    noise = np.random.default_rng([seed, support, shots]).normal(0, CLICK_VOXELS, chosen.shape)
+    clicks = chosen + noise * entry.voxel_spacing
+    clicks = np.clip(clicks, 0, (np.array(entry.shape)[::-1] - 1) * entry.voxel_spacing)
+    others = {run: bed.points[k][key] for k, run in enumerate(runs) if k != support}
+
+    def search(
+        names: list[str], rival_weight: float = RIVAL_WEIGHT, negatives: Examples | None = None,
+        examples: Examples = examples,
+    ) -> Found:  # fmt: skip
+        return index.search(
+            examples, radius_angstrom=bed.radii[key], runs=names, threshold=LOWEST_SCORE, rival_weight=rival_weight,
+            negatives=negatives,
+        )  # fmt: skip
+
+    plain = search(list(others), 0.0, examples=index.read_examples(chosen, runs[support], 0))
+    found = search(list(others))
+    as_clicked = search(list(others), examples=index.read_examples(clicks, runs[support], 0))
+    recentred = search(list(others), examples=index.read_examples(clicks, runs[support]))
+    at_home = search([runs[support]]).picks[runs[support]].points_xyz
+    wrong = at_home[cKDTree(points).query(at_home)[0] > bed.radii[key]][:NUM_NEGATIVES]
+    corrected = search(list(others), negatives=index.read_examples(wrong, runs[support], 0) if len(wrong) else None)
+    whole = evaluate_query(others, found.picks, bed.radii[key])
+    record = {
+        "plain": evaluate_query(others, plain.picks, bed.radii[key])["average_precision"],
+        "rivals": whole["average_precision"],
+        "negatives": evaluate_query(others, corrected.picks, bed.radii[key])["average_precision"],
+        "as_clicked": evaluate_query(others, as_clicked.picks, bed.radii[key])["average_precision"],
+        "recentred": evaluate_query(others, recentred.picks, bed.radii[key])["average_precision"],
+        "best_f1": whole["best_f1"],
+        "promises": [],
+    }
+    for precision in (*WANTED, None):
+        cutoff = choose_cutoff(*found.ranked, precision)
+        true = evaluate_query(others, above(found.picks, cutoff.threshold), bed.radii[key])
+        kept = {"wanted": precision, "promised": cutoff.precision, "precision": true["precision"]}
+        kept |= {"promised_recall": cutoff.recall, "recall": true["recall"]}
+        record["promises"].append(kept)
+    return record
+
+
+def summary(trials: list[dict[str, Any]]) -> list[str]:
+    """Columns of the table."""
+    kept = [p for t in trials for p in t["promises"] if p["wanted"] and p["promised"] >= p["wanted"]]
+    error = [abs(p["promised"] - p["precision"]) for p in kept]
+    bias = [p["promised"] - p["precision"] for p in kept]
+    balanced = [t["promises"][-1] for t in trials]
+    f1 = [2 * p["precision"] * p["recall"] / max(p["precision"] + p["recall"], 1e-9) for p in balanced]
+    means = [np.mean([t[key] for t in trials]) for key in AVERAGED]
+    shown = [*means, np.mean(f1), np.mean([t["best_f1"] for t in trials]), np.mean(error), np.mean(bias)]
+    return [*(f"{value:.2f}" for value in shown[:-1]), f"{shown[-1]:+.2f}", f"{len(kept) / len(trials) / 3:.0%}"]
+
+
+def main() -> None:
+    """Search, score, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--maps", type=Path, help="folder of density maps named after their PDB entries")
+    parser.add_argument("--encoder", default="shipped")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--development", action="store_true", help="other complexes and tomograms, to develop on")
+    parser.add_argument("--out", type=Path, default=Path("few_shot.json"))
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    device = pick_device(arguments.device)
+    header = ["tomograms, examples", "AP, plain cosine", "AP, as query does it", "AP, and five negatives"]
+    header += ["AP, clicks two voxels off, as they are", "re-centred", "F1 at its own threshold"]
+    header += ["best F1 of any threshold", "promise less kept, absolute", "signed", "promises given"]
+    lines, records = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"], {}
+    for regime in STANDARD:
+        bed = make_bed(regime, arguments.maps, arguments.development)
+        with tempfile.TemporaryDirectory() as folder:
+            index = build_index(Path(folder) / "index", arguments.encoder, bed, device)
+            for shots in progress(SHOTS, f"search {regime}", "number of examples"):
+                trials = [
+                    {"class": key, **trial(index, bed, key, support, shots, seed)}
+                    for key in bed.radii
+                    for support in range(len(bed.tomograms))
+                    for seed in range(arguments.seeds)
+                ]
+                records[f"{regime}, {shots}"] = trials
+                lines.append(f"| {regime}, {shots} | {' | '.join(summary(trials))} |")
+    atomic_write_json(arguments.out, records)
+    print(*lines, sep="\n")
+
+
+if __name__ == "__main__":
+    main()

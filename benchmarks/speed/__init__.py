@@ -1,0 +1,1 @@
+"""How fast is it, beside what the machine can do?"""

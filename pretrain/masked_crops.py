@@ -1,0 +1,60 @@
+"""Crops of unlabeled tomograms, read where they are needed and never more than a batch at a time."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pretrain.config import PretrainConfig
+from pretrain.masked import draw_pieces
+from tomoseek.tomograms.copick_tomograms import find_tomograms
+from tomoseek.tomograms.tomogram import Tomogram
+
+
+def find_sources(config: PretrainConfig) -> list[tuple[Tomogram, ...]]:
+    """List the project's tomograms: for each run its halves (``half_types``), or the one reconstruction."""
+    types = config.half_types or [config.data.tomogram_type]
+    per_type = [find_tomograms(dataclasses.replace(config.data, tomogram_type=name)) for name in types]
+    return list(zip(*per_type, strict=True))
+
+
+class MaskedCrops:
+    """Random crops of the tomograms of a project, in pairs of two halves where there are halves.
+
+    Every batch is a function of ``(seed, step, rank)`` alone, so that a resumed run sees what an uninterrupted
+    one sees.
+    """
+
+    def __init__(self, config: PretrainConfig, rank: int) -> None:
+        self.config = config
+        self.rank = rank
+        self.sources = find_sources(config)
+        voxels = np.array([np.prod(source[0].shape, dtype=float) for source in self.sources])
+        self.share = voxels / voxels.sum()
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Draw the batch of a step: ``input`` and ``target`` crops, ``visible`` and ``hidden`` pieces."""
+        config = self.config
+        random = np.random.default_rng([config.seed, 1, step, self.rank])
+        inputs, targets = [], []
+        for index in random.choice(len(self.sources), config.batch_size, p=self.share):
+            source = self.sources[index]
+            first, second = random.permutation(len(source))[[0, -1]]
+            room = np.maximum(np.array(source[0].shape) - config.crop, 0)
+            start = tuple(int(v) for v in random.integers(0, room + 1))
+            size = (config.crop,) * 3
+            pair = [source[k].crop(start, size) for k in (first, second)]
+            flips = tuple(int(axis) for axis in np.flatnonzero(random.random(3) < 0.5))
+            inputs.append(np.flip(pair[0], flips))
+            targets.append(np.flip(pair[1], flips))
+        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+        num_pieces = (config.crop // config.masked.piece) ** 3
+        masked = config.masked
+        visible, hidden = draw_pieces(config.batch_size, num_pieces, masked.mask_ratio, masked.rebuilt_share, generator)
+        return {
+            "input": torch.from_numpy(np.stack(inputs)),
+            "target": torch.from_numpy(np.stack(targets)),
+            "visible": visible,
+            "hidden": hidden,
+        }

@@ -1,0 +1,140 @@
+"""From command line and YAML to one typed dataclass per command."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple, TypeVar, get_type_hints
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tomoseek.config import CONFIG_DIR
+from tomoseek.errors import InputError
+from tomoseek.messages import show_notices_plainly
+
+Schema = TypeVar("Schema")
+
+
+class Command(NamedTuple):
+    """A command: its YAML under ``configs/``, the module that holds ``run(config)``, one line of help."""
+
+    config_name: str
+    module: str
+    summary: str
+
+    def load(self) -> tuple[type[Any], Callable[[Any], object]]:
+        """Import the module, for which no other command waits, and return the dataclass of ``run``, and ``run``."""
+        main = import_module(self.module).run
+        return get_type_hints(main)["config"], main
+
+
+def to_dataclass(schema: type[Schema], config: DictConfig) -> Schema:
+    """Check a composed config against its dataclass and build the dataclass.
+
+    Raises
+    ------
+    InputError
+        If a value has the wrong type, is missing (``???``) or fails a cross-field check.
+    """
+    try:
+        built = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
+    except OmegaConfBaseException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"setting '{error.full_key}': {reason}; see --help for every setting") from error
+    assert isinstance(built, schema)
+    return built
+
+
+def compose_settings(config_name: str, schema: type[Schema], words: Sequence[str] = ()) -> Schema:
+    """Build the settings that ``configs/<config_name>.yaml`` and ``key=value`` words make, without a command line.
+
+    Raises
+    ------
+    InputError
+        As `to_dataclass`.
+    """
+    with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return to_dataclass(schema, hydra.compose(config_name, list(words)))
+
+
+def launch(command: Command) -> None:
+    """Compose the command's YAML with the command line's ``key=value`` words and run it.
+
+    ``InputError`` and ``FileNotFoundError`` become one line on standard error and exit code 2, and so does a
+    word that Hydra cannot place. Any other exception keeps its traceback and exits with 1. In a sweep
+    (``hydra.mode=MULTIRUN``) each trial writes to a folder of its own inside ``out_dir``, and the first trial
+    with bad input ends the sweep in the same way.
+    """
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text(command.config_name))
+        return
+    show_notices_plainly()
+    schema, main = command.load()
+    started = False
+
+    @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=command.config_name)
+    def entry(config: DictConfig) -> object:
+        nonlocal started
+        started = True
+        sweep = HydraConfig.get()
+        if sweep.mode is RunMode.MULTIRUN:
+            config.out_dir = sweep.runtime.output_dir
+        try:
+            return main(to_dataclass(schema, config))  # what a sweeper compares
+        except (InputError, FileNotFoundError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us as exceptions, with their whole traceback
+    try:
+        entry()
+    except (HydraException, OmegaConfBaseException) as error:
+        if started:
+            raise
+        reason = str(error).splitlines()[0].rstrip(".")
+        swept = "hydra/sweeper" in reason
+        advice = "a sweep needs: pip install 'tomoseek[tune]'" if swept else "--help lists every setting"
+        print(f"error: {reason}; {advice}", file=sys.stderr)
+        sys.exit(2)
+
+
+def dispatch(program: str, commands: dict[str, Command]) -> None:
+    """Run ``python -m <program> <command> key=value ...``."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in commands:
+        sys.argv = [f"{program} {name}", *sys.argv[2:]]
+        launch(commands[name])
+        return
+    lines = [f"usage: python -m {program} COMMAND key=value ...   (COMMAND --help shows every setting)", ""]
+    lines += [f"  {key:<10} {command.summary}" for key, command in commands.items()]
+    asked_for_help = name in {"--help", "-h"}
+    print("\n".join(lines), file=sys.stdout if asked_for_help else sys.stderr)
+    if not asked_for_help:
+        known = ", ".join(commands)
+        print(f"\nerror: expected a command ({known}), found '{name or 'nothing'}'", file=sys.stderr)
+        sys.exit(2)
+
+
+def help_text(config_name: str) -> str:
+    """Return the command's commented YAML, which documents every setting, and the groups it draws from."""
+    parts = ["Settings are given as key=value; these are the defaults.", ""]
+    text = (CONFIG_DIR / f"{config_name}.yaml").read_text()
+    parts.append(text.rstrip())
+    settings = OmegaConf.create(text)
+    assert isinstance(settings, DictConfig)
+    for entry in settings.get("defaults", []):
+        if isinstance(entry, DictConfig):
+            for group, option in entry.items_ex():
+                group = str(group)
+                folder = CONFIG_DIR / group
+                if folder.is_dir() and option is not None:
+                    choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+                    parts += ["", f"{group}:   # {group}={option}; choices: {choices}"]
+                    body = (folder / f"{option}.yaml").read_text().rstrip()
+                    parts += [f"  {line}" if line else "" for line in body.splitlines()]
+    return "\n".join(parts)

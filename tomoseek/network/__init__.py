@@ -1,0 +1,1 @@
+"""The network: encoder, pyramid and transformer, and where its weights come from."""

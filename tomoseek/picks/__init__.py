@@ -1,0 +1,1 @@
+"""Picks: points with scores, tables, star files, copick picks, peaks of score maps, conflicts between classes."""

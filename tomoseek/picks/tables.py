@@ -1,0 +1,138 @@
+"""CSV tables of picks."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tomoseek.errors import InputError
+from tomoseek.files import atomic_write_text
+from tomoseek.picks.points import PickRow, Picks
+
+if TYPE_CHECKING:  # slow to import, and seldom needed
+    import pandas as pd
+
+RUN_COLUMNS = ("run", "experiment", "run_name", "rlnTomoName")
+OBJECT_COLUMNS = ("object", "particle_type", "object_name")
+
+
+def read_points_csv(
+    path: str | Path, object_name: str | None = None, default_run: str | None = None
+) -> dict[str, Picks]:
+    """Read points from a CSV with columns ``run`` (or ``experiment``), ``x``, ``y``, ``z`` in Å and perhaps
+    ``score``.
+
+    Parameters
+    ----------
+    path
+        The file, as `write_csv` writes it or as a challenge submission.
+    object_name
+        Keep only this class, when the file has a column ``object`` or ``particle_type``.
+    default_run
+        The run of all points when the file has no run column.
+
+    Returns
+    -------
+    Picks by run.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    InputError
+        When a column is missing, a coordinate is not a number, or no row is left.
+    """
+    table = _read_table(Path(path), default_run)
+    if object_name is not None and "object" in table:
+        present = sorted(table["object"].astype(str).unique())
+        table = table[table["object"].astype(str) == object_name]
+        if table.empty:
+            raise InputError(
+                f"expected points of '{object_name}' in {path}, found {', '.join(present)}: check the name"
+            )
+    return _picks_by_run(table, path)
+
+
+def read_objects_csv(path: str | Path, default_run: str | None = None) -> dict[str | None, dict[str, Picks]]:
+    """Read the points of every class in a CSV, as `read_points_csv` does those of one.
+
+    Returns
+    -------
+    Picks by class and run. A file without a column ``object`` or ``particle_type`` holds one class, None.
+
+    Raises
+    ------
+    FileNotFoundError, InputError
+        As `read_points_csv`; also when a row leaves its class open.
+    """
+    table = _read_table(Path(path), default_run)
+    if "object" not in table or table.empty:
+        return {None: _picks_by_run(table, path)}
+    nameless = np.flatnonzero(table["object"].isna())
+    if len(nameless):
+        raise InputError(f"expected an object for each point in {path}, found none for point {nameless[0] + 1}: add it")
+    return {str(name): _picks_by_run(rows, path) for name, rows in table.groupby("object", sort=False)}
+
+
+def _read_table(path: Path, default_run: str | None) -> "pd.DataFrame":
+    """Read a CSV of points as columns run, x, y, z and perhaps object and score, whatever the file calls them."""
+    import pandas as pd
+
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a CSV of points at {path}, found no such file: check the path")
+    try:
+        table = pd.read_csv(path, comment="#", skipinitialspace=True)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"expected a CSV with a header in {path}, found {error}: write columns run,x,y,z") from error
+    columns = [str(column).strip() for column in table.columns]
+    table.columns = pd.Index(columns)
+    missing = [axis for axis in "xyz" if axis not in columns]
+    run_column = next((name for name in RUN_COLUMNS if name in columns), None)
+    if run_column is None and default_run is None:
+        missing.insert(0, "run")
+    if missing:
+        raise InputError(
+            f"expected columns run, x, y, z (Å) in {path}, found {', '.join(columns)}: add {', '.join(missing)}"
+        )
+    object_column = next((name for name in OBJECT_COLUMNS if name in columns), None)
+    read = table[["x", "y", "z", *(["score"] if "score" in columns else [])]].copy()
+    read["run"] = table[run_column].astype(str) if run_column else default_run
+    if object_column:
+        read["object"] = table[object_column]
+    return read
+
+
+def _picks_by_run(table: "pd.DataFrame", path: str | Path) -> dict[str, Picks]:
+    """Split the rows of one class by run, refusing what is no number."""
+    import pandas as pd
+
+    if table.empty:
+        raise InputError(f"expected at least one point in {path}, found none: add rows")
+    wanted = [column for column in ("x", "y", "z", "score") if column in table]
+    numbers = table[wanted].apply(pd.to_numeric, errors="coerce")
+    if numbers.isna().any(axis=None):
+        row = int(np.flatnonzero(numbers.isna().any(axis=1))[0])
+        found = ", ".join(str(value) for value in table.iloc[row][wanted])
+        raise InputError(f"expected numbers in {path}, found '{found}' in point {row + 1}: repair the row")
+    runs = table["run"].to_numpy()
+    points = numbers[["x", "y", "z"]].to_numpy(dtype=np.float64)  # (n, 3) x y z
+    scores = numbers["score"].to_numpy(dtype=np.float64) if "score" in table else np.ones(len(table))
+    return {str(run): Picks(points[runs == run], scores[runs == run]) for run in dict.fromkeys(runs)}
+
+
+def write_csv(path: str | Path, rows: Iterable[PickRow]) -> None:
+    """Write picks as CSV with columns run, object, x, y, z (Å) and score.
+
+    Parameters
+    ----------
+    path
+        The file.
+    rows
+        (run, object name, picks) in the order to write.
+    """
+    lines = ["run,object,x,y,z,score"]
+    for run, object_name, picks in rows:
+        for (x, y, z), score in zip(picks.points_xyz, picks.scores, strict=True):
+            lines.append(f"{run},{object_name},{x:.3f},{y:.3f},{z:.3f},{score:.6g}")
+    atomic_write_text(Path(path), "\n".join(lines) + "\n")

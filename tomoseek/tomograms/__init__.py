@@ -1,0 +1,1 @@
+"""Tomograms: files and copick projects, normalising, tiles and slabs."""

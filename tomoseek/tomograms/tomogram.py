@@ -1,0 +1,135 @@
+"""One reconstruction, read lazily, a region at a time, and normalised."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tomoseek.config import Polarity
+from tomoseek.errors import InputError
+from tomoseek.geometry import is_familiar
+from tomoseek.tomograms.normalise import Contrast, FloatVolume, Region, measure_contrast
+
+
+class Tomogram:
+    """One reconstruction of one run; nothing is read before a region is asked for.
+
+    Parameters
+    ----------
+    run, tomogram_type
+        Name of the run and kind of reconstruction.
+    voxel_spacing
+        Å per voxel.
+    array
+        ``(z, y, x)``; anything with ``shape`` that returns an array for a tuple of slices.
+    polarity
+        How protein looks in the stored values.
+    source
+        Where the voxels come from, for errors.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: str,
+        tomogram_type: str,
+        voxel_spacing: float,
+        array: Any,
+        polarity: Polarity,
+        source: str,
+    ) -> None:
+        if len(array.shape) != 3 or min(array.shape) < 1:
+            raise InputError(f"expected a volume of 3 axes (z y x) in {source}, found shape {tuple(array.shape)}")
+        self.run = run
+        self.tomogram_type = tomogram_type
+        self.voxel_spacing = float(voxel_spacing)
+        self.polarity = polarity
+        self.source = source
+        self._array = array
+
+    def __repr__(self) -> str:
+        return f"{self.run}/{self.tomogram_type} at {self.voxel_spacing:g} Å ({self.source})"
+
+    def unfamiliar_spacing(self, known: float, who: str) -> str | None:
+        """Say that particles look larger or smaller here than where a network learned; None where they do not.
+
+        Parameters
+        ----------
+        known
+            Å per voxel that it learned at.
+        who
+            What to call it.
+        """
+        if is_familiar(self.voxel_spacing, known):
+            return None
+        return (
+            f"run {self.run}: expected about {known:g} Å per voxel, at which {who} learned, found "
+            f"{self.voxel_spacing:g} Å: to it particles look {known / self.voxel_spacing:.2f} x their size; rescale "
+            "the tomogram"
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x."""
+        z, y, x = self._array.shape
+        return int(z), int(y), int(x)
+
+    @cached_property
+    def contrast(self) -> Contrast:
+        """Background, spread and sign, measured on first use.
+
+        Raises
+        ------
+        InputError
+            When a sampled voxel is NaN, or the volume is constant.
+        """
+        return measure_contrast(self, self.polarity)
+
+    def read(self, region: Region | None = None) -> FloatVolume:
+        """Read stored values as float32.
+
+        Parameters
+        ----------
+        region
+            Slices z, y, x within the volume; None reads all of it.
+
+        Raises
+        ------
+        InputError
+            When the file cannot be decoded.
+        """
+        try:
+            values = self._array[region if region is not None else (slice(None),) * 3]
+        except (RuntimeError, OSError) as error:
+            raise InputError(f"expected readable voxels in {self}, found {error}: the file is damaged") from error
+        return np.array(values, dtype=np.float32)  # (z, y, x)
+
+    def crop(self, start_zyx: Iterable[int], size_zyx: Iterable[int]) -> FloatVolume:
+        """Read a normalised crop: protein positive, background 0, and 0 outside the volume.
+
+        Parameters
+        ----------
+        start_zyx
+            First voxel; may be negative.
+        size_zyx
+            Voxels along each axis; may reach beyond the volume.
+
+        Raises
+        ------
+        InputError
+            When the crop holds NaN or infinite values.
+        """
+        start, size = [int(first) for first in start_zyx], [int(length) for length in size_zyx]
+        crop = np.zeros(size, dtype=np.float32)  # (z, y, x)
+        low = [max(0, first) for first in start]
+        high = [min(n, first + length) for n, first, length in zip(self.shape, start, size, strict=True)]
+        if any(first >= last for first, last in zip(low, high, strict=True)):
+            return crop
+        z, y, x = (slice(first, last) for first, last in zip(low, high, strict=True))
+        inside = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))
+        try:
+            crop[inside] = self.contrast.apply(self.read((z, y, x)))
+        except InputError as error:
+            raise InputError(f"{self}, crop from z y x {tuple(low)}: {error}") from error
+        return crop
