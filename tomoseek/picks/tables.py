@@ -121,8 +121,23 @@ def _picks_by_run(table: "pd.DataFrame", path: str | Path) -> dict[str, Picks]:
     return {str(run): Picks(points[runs == run], scores[runs == run]) for run in dict.fromkeys(runs)}
 
 
+def to_dataframe(rows: Iterable[PickRow]) -> "pd.DataFrame":
+    """Return picks as a table with columns run, object, x, y, z (Å) and score."""
+    import pandas as pd
+
+    parts = [
+        pd.DataFrame(
+            {"run": run, "object": name, **dict(zip("xyz", picks.points_xyz.T, strict=True)), "score": picks.scores}
+        )
+        for run, name, picks in rows
+        if len(picks)
+    ]
+    columns = ["run", "object", "x", "y", "z", "score"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
 def write_csv(path: str | Path, rows: Iterable[PickRow]) -> None:
-    """Write picks as CSV with columns run, object, x, y, z (Å) and score.
+    """Write picks as CSV with columns run, object, x, y, z (Å) and score; names are quoted where they need it.
 
     Parameters
     ----------
@@ -131,8 +146,7 @@ def write_csv(path: str | Path, rows: Iterable[PickRow]) -> None:
     rows
         (run, object name, picks) in the order to write.
     """
-    lines = ["run,object,x,y,z,score"]
-    for run, object_name, picks in rows:
-        for (x, y, z), score in zip(picks.points_xyz, picks.scores, strict=True):
-            lines.append(f"{run},{object_name},{x:.3f},{y:.3f},{z:.3f},{score:.6g}")
-    atomic_write_text(Path(path), "\n".join(lines) + "\n")
+    table = to_dataframe(rows)
+    for column, digits in {"x": "{:.3f}", "y": "{:.3f}", "z": "{:.3f}", "score": "{:.6g}"}.items():
+        table[column] = table[column].map(digits.format)
+    atomic_write_text(Path(path), table.to_csv(index=False, lineterminator="\n"))

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
@@ -150,6 +149,8 @@ def estimate_polarity(volume: NDArray[Any]) -> Polarity | None:
     -------
     The polarity, or None when the skewness is too small to tell.
     """
+    from scipy import ndimage  # slow to import, and only the doctor asks
+
     values = np.asarray(volume, dtype=np.float32)
     smooth = ndimage.gaussian_filter(values, sigma=2.0, mode="nearest")
     centred = (smooth - smooth.mean(dtype=np.float64)).ravel()

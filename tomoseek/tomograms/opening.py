@@ -7,6 +7,53 @@ from tomoseek.errors import InputError
 from tomoseek.tomograms.tomogram import Tomogram
 from tomoseek.tomograms.volume_files import map_mrc, map_tiff, open_level
 
+FORMATS = ".mrc, .rec, .map or .st (MRC), .tif or .tiff, .zarr (OME-Zarr)"
+
+
+def open_tomogram(
+    path: str | Path,
+    voxel_spacing: float | None = None,
+    polarity: Polarity | str = Polarity.dark,
+    run: str | None = None,
+) -> Tomogram:
+    """Open a tomogram from a file, by the end of its name; no voxel is read yet.
+
+    Parameters
+    ----------
+    path
+        ``.mrc``, ``.rec``, ``.map`` or ``.st`` (MRC), ``.tif`` or ``.tiff``, ``.zarr`` (OME-Zarr).
+    voxel_spacing
+        Å per voxel; None takes it from the file, which a TIFF does not say.
+    polarity
+        How protein looks in the stored values: dark, as usual, or bright.
+    run
+        What to call it; None takes the file's name.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    InputError
+        When it is of another kind, damaged, or nobody says its voxel spacing.
+
+    Examples
+    --------
+    >>> open_tomogram("tomo.mrc").crop((0, 128, 128), (64, 64, 64))    # doctest: +SKIP
+    """
+    path, polarity = Path(path), Polarity(polarity)
+    kind = path.suffix.lower()
+    if kind in (".mrc", ".rec", ".map", ".st"):
+        return open_mrc(path, polarity, voxel_spacing, run)
+    if kind == ".zarr":
+        return open_zarr(path, voxel_spacing, polarity, run)
+    if kind in (".tif", ".tiff"):
+        if voxel_spacing is None:
+            raise InputError(
+                f"expected the voxel spacing of {path} in Å, which a TIFF does not say; give voxel_spacing"
+            )
+        return open_tiff(path, voxel_spacing, polarity, run)
+    raise InputError(f"expected a tomogram as {FORMATS}, found {path}; convert it")
+
 
 def open_zarr(
     path: str | Path,

@@ -48,6 +48,35 @@ class Tomogram:
         self.source = source
         self._array = array
 
+    @classmethod
+    def from_array(
+        cls, volume: Any, voxel_spacing: float, run: str = "tomogram", polarity: Polarity | str = Polarity.dark
+    ) -> "Tomogram":
+        """Take a volume that is in memory, or mapped.
+
+        Parameters
+        ----------
+        volume
+            ``(z, y, x)``.
+        voxel_spacing
+            Å per voxel.
+        run
+            What to call it.
+        polarity
+            How protein looks in the values: dark, as usual, or bright.
+
+        Examples
+        --------
+        >>> Tomogram.from_array(np.zeros((8, 16, 24)), voxel_spacing=10).shape
+        (8, 16, 24)
+        """
+        if not voxel_spacing > 0:
+            raise InputError(f"voxel_spacing: expected Å per voxel above 0, found {voxel_spacing}")
+        return cls(
+            run=run, tomogram_type="array", voxel_spacing=voxel_spacing, array=volume, polarity=Polarity(polarity),
+            source="an array in memory",
+        )  # fmt: skip
+
     def __repr__(self) -> str:
         return f"{self.run}/{self.tomogram_type} at {self.voxel_spacing:g} Å ({self.source})"
 

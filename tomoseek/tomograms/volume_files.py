@@ -6,9 +6,6 @@ from typing import Any
 
 import mrcfile
 import numpy as np
-import tifffile
-import zarr
-from copick.util.ome import get_voxel_size_from_zarr
 from numpy.typing import NDArray
 
 from tomoseek.errors import InputError
@@ -91,6 +88,8 @@ def map_tiff(path: Path) -> NDArray[np.generic]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"expected a TIFF file at {path}, found no such file: check the path")
+    import tifffile  # slow to import, as the other libraries of a format are
+
     try:
         try:
             volume: Any = tifffile.memmap(path, mode="r")
@@ -105,6 +104,9 @@ def map_tiff(path: Path) -> NDArray[np.generic]:
 
 def open_level(store: Any, source: str) -> tuple[Any, float | None]:
     """Open level 0 of an OME-Zarr, or a plain zarr array; return it and its Å per voxel, None if unknown."""
+    import zarr
+    from copick.util.ome import get_voxel_size_from_zarr
+
     try:
         opened = zarr.open(store, mode="r")
         if isinstance(opened, zarr.Array):
@@ -123,6 +125,8 @@ def open_level(store: Any, source: str) -> tuple[Any, float | None]:
 
 def write_ome_zarr(folder: Path, volume: NDArray[np.generic], voxel_spacing: float, name: str) -> None:
     """Write levels 0, 1, 2 of a multiscale OME-Zarr (NGFF 0.4), each the 2x2x2 mean of the one before."""
+    import zarr
+
     group = zarr.group(zarr.DirectoryStore(str(folder), dimension_separator="/"), overwrite=True)
     datasets = []
     level = volume
