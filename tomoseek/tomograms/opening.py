@@ -38,7 +38,15 @@ def open_tomogram(
 
     Examples
     --------
-    >>> open_tomogram("tomo.mrc").crop((0, 128, 128), (64, 64, 64))    # doctest: +SKIP
+    >>> import mrcfile, numpy
+    >>> with mrcfile.new("tomo.mrc", overwrite=True) as file:
+    ...     file.set_data(numpy.random.default_rng(0).normal(size=(32, 64, 64)).astype("float32"))
+    ...     file.voxel_size = 10.0
+    >>> tomogram = open_tomogram("tomo.mrc")
+    >>> tomogram.shape, tomogram.voxel_spacing
+    ((32, 64, 64), 10.0)
+    >>> tomogram.crop((0, 16, 16), (8, 32, 32)).shape  # z y x; normalised, protein positive
+    (8, 32, 32)
     """
     path, polarity = Path(path), Polarity(polarity)
     kind = path.suffix.lower()
