@@ -5,6 +5,7 @@ from tomoseek.command_line import Command, dispatch
 COMMANDS = {
     "build": Command("embed_build", "embed.build", "embed tomograms into a searchable index"),
     "explore": Command("embed_explore", "embed.explore", "group what is there by likeness, without any example"),
+    "calibrate": Command("embed_calibrate", "embed.calibrate", "measure what searches with an encoder may promise"),
     "query": Command("embed_query", "embed.query", "find more particles like a few examples"),
     "evaluate": Command("embed_evaluate", "embed.evaluate", "score found picks against a reference"),
 }

@@ -4,15 +4,14 @@ Letters: n picks of all objects in one run, e embedding dimensions.
 """
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from embed.index import Found, Index
-from embed.promise import expected_at
-from embed.search import Examples
+from embed.examples import Examples, read_examples
+from embed.index import Index
+from embed.search import Found
 from tomoseek.picks.conflicts import rival_pairs, winners
-from tomoseek.picks.points import Picks
 
 GivenUp = dict[str, Counter[str]]
 
@@ -40,27 +39,20 @@ def resolve_conflicts(
     names = list(found)
     means = np.stack([examples[name].vectors.mean(0) for name in names])  # one for each object, e
     sizes = np.array([radii[name] for name in names])
-    kept = {name: dict(each.picks) for name, each in found.items()}
+    gone: dict[str, dict[str, NDArray[np.bool_]]] = {name: {} for name in names}
     given_up: GivenUp = {name: Counter() for name in names}
-    for run in found[names[0]].picks:
-        picks = [found[name].picks[run] for name in names]
+    picked = {name: each.by_run for name, each in found.items()}
+    for run in picked[names[0]]:
+        picks = [picked[name][run] for name in names]
         points = np.concatenate([each.points_xyz for each in picks])  # (n, 3) x y z
         owner = np.repeat(np.arange(len(names)), [len(each) for each in picks])  # (n,)
         pairs = rival_pairs(points, owner, sizes[owner])
         if not len(pairs):
             continue
-        unlike = np.linalg.norm(index.read_examples(points, run, reach_angstrom=0).vectors - means[owner], axis=1)
-        winner = winners(pairs, unlike)
+        vectors = read_examples(index, points, run, reach_angstrom=0).vectors  # (n, e)
+        winner = winners(pairs, np.linalg.norm(vectors - means[owner], axis=1))
         for number, name in enumerate(names):
-            won_by, mine = winner[owner == number], found[name].picks[run]
+            won_by = winner[owner == number]
             given_up[name].update(names[owner[other]] for other in won_by[won_by >= 0])
-            kept[name][run] = Picks(mine.points_xyz[won_by < 0], mine.scores[won_by < 0])
-    return {name: _with_picks(each, kept[name]) for name, each in found.items()}, given_up
-
-
-def _with_picks(found: Found, kept: dict[str, Picks]) -> Found:
-    """Leave the picks that are not kept out of an answer, and out of what is expected of it."""
-    before, after = (np.concatenate([each.scores for each in picks.values()]) for picks in (found.picks, kept))
-    stays = ~np.isin(found.ranked[0], np.setdiff1d(before, after))
-    ranked = found.ranked[0][stays], found.ranked[1][stays]
-    return replace(found, picks=kept, ranked=ranked, cutoff=expected_at(found.cutoff.threshold, *ranked))
+            gone[name][run] = won_by >= 0
+    return {name: each.without(gone[name]) for name, each in found.items()}, given_up

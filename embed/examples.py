@@ -1,149 +1,125 @@
-"""Where the examples of a query come from: the command line, a table (CSV, RELION star) or copick picks."""
+"""Example picks as the index knows them: their vectors, read where the particle is that each of them means.
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+Letters: k examples, e embedding dimensions.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from embed.search import checked_points
+from embed.shard import Shard
 from tomoseek.errors import InputError
-from tomoseek.messages import warn
-from tomoseek.picks.copick_picks import read_picks
-from tomoseek.picks.star import read_star
-from tomoseek.picks.tables import read_objects_csv
+from tomoseek.geometry import angstrom_to_cells, points_to_indices, voxel_to_cell
+from tomoseek.picks.points import check_inside
 
-DUPLICATE_ANGSTROM = 1.0
+if TYPE_CHECKING:
+    from embed.index import Index
 
-ExamplePoints = dict[str, NDArray[np.float64]]  # by run
-ObjectPoints = dict[str | None, ExamplePoints]  # by object; None where the source names none
+REACH_ANGSTROM = 50.0
 
 
-def collect_examples(
-    root: Any,
-    tomograms: Mapping[str, Any],
-    *,
-    points: list[Any] | None,
-    examples: Any,
-    run: str | None,
-    name: str | None,
-    word: str = "examples",
-) -> dict[str, ExamplePoints]:
-    """Return example points ``(k, 3)`` x y z in Å per object and run, duplicates dropped.
+@dataclass(frozen=True)
+class Examples:
+    """``(k, e)`` unit vectors and ``(k,)`` particle logits read at the example points."""
 
-    Parameters
-    ----------
-    root
-        Copick project.
-    tomograms
-        By run: objects with ``shape`` (z y x) and ``voxel_spacing`` (Å), for star files.
-    points
-        Coordinates in Å, all in ``run``.
-    examples
-        Instead of points: a CSV file with columns run, x, y, z, a RELION star file, or copick picks
-        ``object:user/session``; a list of these; or a mapping of objects to these.
-    run
-        The run of ``points``; with ``examples``, take only those of this run.
-    name
-        What the object is called, whatever the source calls it; then it must be one.
-    word
-        What to call ``examples`` in messages.
+    vectors: NDArray[np.float32]
+    particle_logit: NDArray[np.float32]
+
+
+def merge_examples(examples: Iterable[Examples]) -> Examples:
+    """Put the examples of several runs together."""
+    parts = list(examples)
+    return Examples(
+        np.concatenate([part.vectors for part in parts]),
+        np.concatenate([part.particle_logit for part in parts]),
+    )
+
+
+def checked_points(points_xyz: ArrayLike, run: str) -> NDArray[np.float64]:
+    """Return ``(k, 3)`` finite points.
 
     Raises
     ------
     InputError
-        If both or neither are given, the run of the points is not, nothing is found, there are several objects where
-        one was expected, or nothing says what an object is called.
+        If there is none, or one is no x y z triple of finite numbers.
     """
-    if (points is None) == (examples is None):
-        given = "neither" if points is None else "both"
-        raise InputError(f"expected either points=[[x,y,z],...] with run=... or examples=..., found {given}")
-    found: ObjectPoints = {}
-    if points is not None:
-        if run is None:
-            raise InputError("points: expected the run they lie in, found none; give run=<run name>")
-        found[None] = {run: checked_points(points, run)}
-    for label, source in _sources(examples, word) if examples is not None else []:
-        content = _read_source(root, tomograms, source, run, word)
-        for key, each in content.items() if label is None else [(label, _only(content, source))]:
-            _add(found.setdefault(key, {}), each, run)
-    for key, each in found.items():
-        if not each:
-            what, where = f" of '{key}'" if key else "", f" in run {run}" if run else ""
-            raise InputError(f"{word}={examples}: expected at least one pick{what}{where}, found none; check the name")
-    if name is not None:
-        found = {name: _only(found, f"name={name}, {word}={examples}")}
-    named: dict[str, ExamplePoints] = {}
-    for key, each in found.items():
-        if key is None:
-            raise InputError(
-                f"name: expected a name for what is looked for, found none in {'points' if points else word}; give "
-                f"name=<object name>, or for several a table with a column object"
-            )
-        named[key] = {at: drop_duplicates(value, at) for at, value in each.items()}
-    return named
+    expected = f"run {run}: expected example points [[x,y,z],...] in Å"
+    try:
+        points = np.asarray(points_xyz, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{expected}, found {points_xyz!r}; give three numbers for each") from error
+    if points.size == 0:
+        raise InputError(f"{expected}, found none; give at least one")
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise InputError(f"{expected}, found shape {points.shape}; give three numbers for each")
+    bad = np.flatnonzero(~np.isfinite(points).all(1))
+    if len(bad):
+        raise InputError(f"{expected}, found {points[bad[0]].tolist()}, which is not finite; correct it")
+    return points
 
 
-def drop_duplicates(points_xyz: NDArray[np.float64], run: str) -> NDArray[np.float64]:
-    """Drop points within 1 Å of an earlier one, saying how many."""
-    kept: list[NDArray[np.float64]] = []
-    for point in points_xyz:
-        if all(np.linalg.norm(point - other) > DUPLICATE_ANGSTROM for other in kept):
-            kept.append(point)
-    if len(kept) < len(points_xyz):
-        warn(f"run {run}: {len(points_xyz) - len(kept)} duplicate example points are used once")
-    return np.stack(kept)
+def read_examples(index: "Index", points_xyz: ArrayLike, run: str, reach_angstrom: float = REACH_ANGSTROM) -> Examples:
+    """Read the embedding at points of a run, trilinear between cells, after moving them onto their particles.
 
+    Parameters
+    ----------
+    points_xyz
+        ``(k, 3)`` Å.
+    reach_angstrom
+        How far a point may be moved, see `recentre`; 0 takes it as it is. With an encoder that was not calibrated none
+        is moved.
 
-def _sources(given: Any, word: str) -> list[tuple[str | None, str]]:
-    """Return each source, and the object that the command line says it shows."""
-    sources: list[tuple[Any, Any]] = []
-    if isinstance(given, dict):
-        sources = [(str(label), source) for label, source in given.items()]
-    else:
-        sources = [(None, source) for source in (given if isinstance(given, list) else [given])]
-    if not sources or not all(isinstance(source, str) for _, source in sources):
+    Raises
+    ------
+    InputError
+        If the run is unknown, a point is not finite or outside its tomogram, or no cell near it was
+        kept.
+    """
+    shard, entry, header = index.shard(run), index.entries[run], index.header
+    points = checked_points(points_xyz, run)
+    z, y, x = entry.shape
+    check_inside(points, (z, y, x), entry.voxel_spacing, f"example points of run {run}")
+    cells = voxel_to_cell(points_to_indices(points, entry.voxel_spacing), header.stride)
+    if header.constants is not None and header.constants.recentre_gain is not None:
+        reach_cells = angstrom_to_cells(reach_angstrom, entry.voxel_spacing, header.stride)
+        cells = recentre(cells, shard, reach_cells, header.constants.recentre_gain)
+    vectors, logits = shard.interpolate(cells)
+    lost = np.flatnonzero(~np.isfinite(vectors).all(1))
+    if len(lost):
         raise InputError(
-            f"{word}: expected a file, copick picks as object:user/session, a list of these, or {{object: file, ...}}, "
-            f"found {given}"
+            f"run {run}: example {points[lost[0]].round(1).tolist()} lies where the index kept no cell "
+            f"(keep_fraction={header.keep_fraction}); build the index with keep_fraction=1"
         )
-    return sources
+    return Examples(vectors, logits)
 
 
-def _read_source(
-    root: Any, tomograms: Mapping[str, Any], source: str, run: str | None, word: str
-) -> dict[str | None, ExamplePoints]:
-    """Read the points of one source per object and run, perhaps of other runs than ``run`` too."""
-    if source.endswith(".star"):
-        return {None: {key: picks.points_xyz for key, picks in read_star(source, tomograms, run).items()}}
-    if source.endswith(".csv") or Path(source).is_file():
-        table = read_objects_csv(source, default_run=run)
-        return {name: {key: picks.points_xyz for key, picks in each.items()} for name, each in table.items()}
-    object_name, _, owner = source.partition(":")
-    user_id, _, session_id = owner.partition("/")
-    if not (object_name and user_id and session_id):
-        raise InputError(
-            f"{word}='{source}': expected a CSV or star file, or copick picks as object:user/session "
-            "(e.g. ribosome:curator/0), found neither"
-        )
-    runs = [item.name for item in root.runs] if run is None else [run]
-    return {object_name: {key: read_picks(root, key, object_name, user_id, session_id).points_xyz for key in runs}}
+def recentre(
+    cells_zyx: NDArray[np.float64], shard: Shard, reach_cells: float, least_gain: float
+) -> NDArray[np.float64]:
+    """Move ``(k, 3)`` fractional cells to where a particle is likeliest within a ball around them.
 
+    The particle head learned to tell a centre from places beside it. A click stays where no particle is likely around
+    it (even odds), or where that gains less than ``least_gain`` logits.
 
-def _only(found: ObjectPoints, where: str) -> ExamplePoints:
-    """Return the points of the one object there is."""
-    if len(found) > 1:
-        kinds = ", ".join(key or "points of no named object" for key in found)
-        raise InputError(
-            f"{where}: expected points of one object, found {kinds}; keep those of one, or give no name and search for "
-            "each"
-        )
-    return next(iter(found.values()))
-
-
-def _add(to: ExamplePoints, points: ExamplePoints, run: str | None) -> None:
-    """Put points of an object with those it has, if they lie in ``run``."""
-    for key, value in points.items():
-        if len(value) and run in (None, key):
-            to[key] = np.concatenate([to[key], value]) if key in to else value
+    Parameters
+    ----------
+    reach_cells
+        Radius of the ball; 0 moves nothing.
+    least_gain
+        See `tomoseek.network.search_constants.SearchConstants`.
+    """
+    steps = np.arange(-1, 1.01, 0.2)
+    ball = reach_cells * np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
+    ball = ball[np.linalg.norm(ball, axis=1) <= reach_cells * 1.001]
+    moved = cells_zyx.copy()
+    for number, cell in enumerate(cells_zyx):
+        places = np.clip(cell + ball, 0, np.array(shard.grid) - 1)
+        logits = np.nan_to_num(shard.interpolate_logit(places), nan=-np.inf)
+        here = shard.interpolate_logit(cell[None])[0]
+        best = int(np.argmax(logits))
+        if logits[best] > max(0.0, here + least_gain):
+            moved[number] = places[best]
+    return moved

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from embed.index import Index
-from embed.query import runs_to_search
+from embed.searched import runs_to_search
 from embed.surroundings import Vectors, likely_cells, logit_map
 from tomoseek import plots
 from tomoseek.config import DataConfig

@@ -1,20 +1,38 @@
 """What holds for every run of an index: the encoder and the settings that built it."""
 
+import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embed.shard import Storage
+from tomoseek.errors import InputError
+from tomoseek.network.search_constants import SearchConstants
 from tomoseek.network.strides import EMBEDDING_STRIDE
 
 if TYPE_CHECKING:
     from tomoseek.network.encoder import Encoder
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(kw_only=True)
 class IndexHeader:
-    """What holds for every run of an index."""
+    """What ``index.json`` records.
+
+    Attributes
+    ----------
+    fingerprint, encoder, encoder_config
+        Of the encoder: its weights, the words that load it, its sizes.
+    stride
+        Voxels along the edge of a cell.
+    dimension
+        Numbers in a vector.
+    storage, keep_fraction, tile, overlap
+        How the tomograms were embedded.
+    constants
+        What a search may promise with this encoder; None where nobody measured it.
+    """
 
     format: int
     fingerprint: str
@@ -26,6 +44,7 @@ class IndexHeader:
     keep_fraction: float
     tile: int
     overlap: int
+    constants: SearchConstants | None = None
 
 
 def new_header(
@@ -59,4 +78,24 @@ def new_header(
         keep_fraction=keep_fraction,
         tile=tile,
         overlap=overlap,
+        constants=encoder.search_constants,
     )
+
+
+def read_header(path: Path) -> IndexHeader:
+    """Read ``index.json``.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, or another version wrote it.
+    """
+    try:
+        stored = json.loads(path.read_text())
+        found = stored.get("format", 1)
+        if found != FORMAT:
+            raise InputError(f"index {path}: expected format {FORMAT}, found {found}; build it in another folder")
+        constants = stored.pop("constants")
+        return IndexHeader(**stored, constants=None if constants is None else SearchConstants(**constants))
+    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"index file {path} is damaged ({error}); build the index in another folder") from error

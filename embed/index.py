@@ -1,87 +1,76 @@
-"""The index on disk: a folder with ``index.json`` and one folder per run, and the search over them.
+"""The index on disk: a folder with ``index.json`` and one folder per run.
 
-Letters: k examples, n cells, e embedding dimensions.
+Letters: k examples, e embedding dimensions.
 """
 
-import json
 from collections import OrderedDict
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from embed.entry import ENTRY_FILE, ShardEntry, entry_or_none, read_entry
-from embed.header import FORMAT, IndexHeader
-from embed.promise import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
-from embed.prototype import RIVAL_WEIGHT, Prototype, fit, leave_one_out
-from embed.recentre import REACH_ANGSTROM, recentre
-from embed.search import PARTICLE_MARGIN, Examples, checked_points, particle_floor, similarity_map
-from embed.shard import Shard
+from embed.examples import REACH_ANGSTROM, merge_examples, read_examples
+from embed.header import IndexHeader, read_header
+from embed.search import Found, search
+from embed.shard import Shard, Storage
 from embed.surroundings import Surroundings, measure_surroundings
-from embed.threads import in_threads
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json
-from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
 from tomoseek.messages import listed
-from tomoseek.picks.peaks import find_peaks
-from tomoseek.picks.points import Picks, check_inside
+
+if TYPE_CHECKING:  # seconds to import, and a search does without them
+    import torch
+
+    from tomoseek.network.encoder import Encoder
+    from tomoseek.tomograms.tomogram import Tomogram
 
 INDEX_FILE = "index.json"
 MOST_OPEN = 256  # shards; each holds a few open files, and nothing of them in memory
 RUNS_FOR_SURROUNDINGS = 8
-MOST_CANDIDATES = 5000
-NUM_CANDIDATES = 30_000
 
 
-@dataclass(frozen=True)
-class Found:
-    """Answer to a query: picks per run, best first, and what they were found with.
+class Frame(NamedTuple):
+    """Where points of a run lie: its shape z y x in voxels, and Å per voxel."""
 
-    Attributes
-    ----------
-    picks
-        Per run.
-    cutoff
-        The threshold of the picks and what is expected of them.
-    ranked
-        Scores of all candidates, and for each the probability that it is what the examples are.
-    prototype
-        What cells were compared with.
-    leave_one_out
-        Each example scored by the others.
-    particle_floor
-        Lowest particle logit that was searched.
-    """
-
-    picks: dict[str, Picks]
-    cutoff: Cutoff
-    ranked: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
-    prototype: Prototype
-    leave_one_out: NDArray[np.floating[Any]]
-    particle_floor: float
+    run: str
+    shape: tuple[int, int, int]
+    voxel_spacing: float
 
 
 class Index:
-    """A folder of embedded tomograms; embed once, query many times.
+    """A folder of embedded tomograms; embed once, search many times.
 
-    >>> index = Index.open("index")                                                   # doctest: +SKIP
-    >>> picks = index.query([[1250.0, 830.0, 410.0]], run="TS_1", radius_angstrom=75) # doctest: +SKIP
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tomoseek import Tomogram
+    >>> noise = np.random.default_rng(0).normal(size=(32, 64, 64))
+    >>> index = Index.create("index", encoder="random-tiny", device="cpu")
+    >>> index.add(Tomogram.from_array(noise, voxel_spacing=10, run="tomo"), progress=False)
+    True
+    >>> finds = index.search({"tomo": [[320, 320, 160]]}, radius=75, max_picks=3)  # x y z and radius in Å
+    >>> finds.picks.to_dataframe().columns.to_list()
+    ['run', 'object', 'x', 'y', 'z', 'score']
     """
 
     def __init__(self, folder: Path, header: IndexHeader, entries: dict[str, ShardEntry]) -> None:
         self.folder = folder
         self.header = header
         self.entries = entries
+        self._encoder: Encoder | None = None
+        self._device: torch.device | None = None
         self._open: OrderedDict[str, Shard] = OrderedDict()
         self._opening = Lock()
         self._surroundings: Surroundings | None = None
 
     @classmethod
     def open(cls, folder: str | Path, repairing: bool = False) -> "Index":
-        """Open an index that ``embed build`` made.
+        """Open an index that is there.
 
         Parameters
         ----------
@@ -97,17 +86,125 @@ class Index:
         path = folder / INDEX_FILE
         if not path.is_file():
             raise InputError(f"index: expected {INDEX_FILE} in folder '{folder}', found none; run embed build first")
-        try:
-            stored = json.loads(path.read_text())
-            found = stored.get("format", 1)
-            if found != FORMAT:
-                raise InputError(f"index {path}: expected format {FORMAT}, found {found}; build it in another folder")
-            header = IndexHeader(**stored)
-        except (json.JSONDecodeError, AttributeError, TypeError) as error:
-            raise InputError(f"index file {path} is damaged ({error}); build the index in another folder") from error
+        header = read_header(path)
         read = entry_or_none if repairing else read_entry
         entries = {run: read(folder / run) for run in indexed_runs(folder)}
         return cls(folder, header, {run: entry for run, entry in entries.items() if entry is not None})
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        encoder: "str | Path | Encoder" = "shipped",
+        *,
+        storage: Storage | str = Storage.int8,
+        keep_fraction: float = 1.0,
+        tile: int = 96,
+        overlap: int = 16,
+        device: str = "auto",
+    ) -> "Index":
+        """Start an index, or open the one that was made in this folder in the same way.
+
+        Runs that are damaged count as not there.
+
+        Parameters
+        ----------
+        folder
+            On a local disk.
+        encoder
+            What embeds: loaded, or its name, folder, file or hub id.
+        storage
+            How each number is kept: int8 or float16.
+        keep_fraction
+            Share of each tomogram's cells to keep, the most particle-like first.
+        tile, overlap
+            Voxels along the edge of a tile, and shared by neighbours.
+        device
+            ``auto``, ``cpu`` or ``cuda``.
+
+        Raises
+        ------
+        InputError
+            If the index there was built by another encoder or with other settings.
+        """
+        from embed.adding import start_index
+
+        return start_index(cls, Path(folder), encoder, Storage(storage), keep_fraction, tile, overlap, device)
+
+    def use(self, encoder: "Encoder", device: "torch.device") -> None:
+        """Embed what is added with this encoder, which must be the one that the index was made by."""
+        self._encoder, self._device = encoder, device
+
+    def add(self, tomogram: "Tomogram", progress: bool = True, batch_size: int = 1) -> bool:
+        """Embed a tomogram, unless it is in the index and has not changed; tell whether that was necessary.
+
+        The run appears in the index when it is whole. A run that another process is embedding at this moment is left
+        to it.
+
+        Parameters
+        ----------
+        progress
+            Whether to show tiles done and time left.
+        batch_size
+            Tiles at once; more keeps a GPU busy.
+        """
+        from embed.adding import add_tomogram, encoder_of
+
+        if self._encoder is None or self._device is None:
+            self.use(*encoder_of(self))
+        assert self._encoder is not None and self._device is not None
+        return add_tomogram(self, self._encoder, tomogram, self._device, batch_size, progress)
+
+    def search(
+        self,
+        points: Mapping[str, ArrayLike],
+        *,
+        radius: float,
+        name: str = "particle",
+        negatives: Mapping[str, ArrayLike] | None = None,
+        runs: Sequence[str] | None = None,
+        precision: float | None = None,
+        threshold: float | None = None,
+        max_picks: int = 1000,
+        recentre: float = REACH_ANGSTROM,
+    ) -> Found:
+        """Find particles like a few examples; `embed.search.search` has the same with more settings.
+
+        Parameters
+        ----------
+        points
+            By run, ``(k, 3)`` x y z in Å from the corner of the tomogram.
+        radius
+            Of the particle, Å.
+        name
+            What to call the finds.
+        negatives
+            Likewise: what it is not, though it looks like it.
+        runs
+            Where to search; all when absent.
+        precision
+            Wanted share of true picks; absent, the best expected balance of precision and recall.
+        threshold
+            Instead: the lowest score, on a scale where background is 0 and the mean example 1.
+        max_picks
+            Most picks per run.
+        recentre
+            Å; examples may be moved so far onto the particle they mean.
+
+        Raises
+        ------
+        InputError
+            If a run is unknown, a point lies outside its tomogram, or a promise is wanted that nobody can give.
+        """
+        reach = min(recentre, radius)
+        examples = merge_examples(read_examples(self, value, run, reach) for run, value in points.items())
+        unwanted = None
+        if negatives:
+            unwanted = merge_examples(read_examples(self, value, run, 0.0) for run, value in negatives.items())
+        return search(
+            self, examples, radius_angstrom=radius, name=name, negatives=unwanted, runs=runs, precision=precision,
+            threshold=threshold, max_picks=max_picks,
+        )  # fmt: skip
 
     def write_header(self) -> None:
         """Write ``index.json``."""
@@ -138,7 +235,8 @@ class Index:
     def shard(self, run: str) -> Shard:
         """Open a run's shard, keeping recently used ones open."""
         if run not in self.entries:
-            raise InputError(f"run '{run}' is not in index {self.folder}; it holds {listed(sorted(self.entries))}")
+            known = listed(sorted(self.entries), most=8)
+            raise InputError(f"run '{run}' is not in index {self.folder}; it holds {known}")
         with self._opening:
             if run not in self._open:
                 self._open[run] = Shard.load(self.folder / run, self.entries[run])
@@ -147,37 +245,11 @@ class Index:
             self._open.move_to_end(run)
             return self._open[run]
 
-    def read_examples(self, points_xyz: ArrayLike, run: str, reach_angstrom: float = REACH_ANGSTROM) -> Examples:
-        """Read the embedding at points of a run, trilinear between cells, after moving them onto their particles.
-
-        Parameters
-        ----------
-        points_xyz
-            ``(k, 3)`` Å.
-        reach_angstrom
-            How far a point may be moved, see `embed.recentre`; 0 takes it as it is.
-
-        Raises
-        ------
-        InputError
-            If the run is unknown, a point is not finite or outside its tomogram, or no cell near it was
-            kept.
-        """
-        shard = self.shard(run)
+    def frame(self, run: str) -> Frame:
+        """Say where the points of a run lie."""
         entry = self.entries[run]
-        points = checked_points(points_xyz, run)
         z, y, x = entry.shape
-        check_inside(points, (z, y, x), entry.voxel_spacing, f"example points of run {run}")
-        cells = voxel_to_cell(points_to_indices(points, entry.voxel_spacing), self.header.stride)
-        cells = recentre(cells, shard, angstrom_to_cells(reach_angstrom, entry.voxel_spacing, self.header.stride))
-        vectors, logits = shard.interpolate(cells)
-        lost = np.flatnonzero(~np.isfinite(vectors).all(1))
-        if len(lost):
-            raise InputError(
-                f"run {run}: example {points[lost[0]].round(1).tolist()} lies where the index kept no cell "
-                f"(keep_fraction={self.header.keep_fraction}); build the index with keep_fraction=1"
-            )
-        return Examples(vectors, logits)
+        return Frame(run, (z, y, x), entry.voxel_spacing)
 
     def surroundings(self, seed: int = 0) -> Surroundings:
         """Look at a few runs, drawn at random, for what the project holds besides any examples."""
@@ -185,102 +257,6 @@ class Index:
             chosen = np.random.default_rng(seed).permutation(sorted(self.entries))[:RUNS_FOR_SURROUNDINGS]
             self._surroundings = measure_surroundings([self.shard(str(run)) for run in chosen], seed)
         return self._surroundings
-
-    def query(
-        self,
-        points_xyz: ArrayLike,
-        *,
-        run: str,
-        radius_angstrom: float,
-        runs: list[str] | None = None,
-        threshold: float | None = None,
-        precision: float | None = None,
-        max_picks: int = 1000,
-    ) -> dict[str, Picks]:
-        """Find particles like the ones at ``points_xyz`` (Å) of one run; see `search`."""
-        examples = self.read_examples(points_xyz, run, min(REACH_ANGSTROM, radius_angstrom))
-        found = self.search(
-            examples, radius_angstrom=radius_angstrom, runs=runs, threshold=threshold, precision=precision,
-            max_picks=max_picks,
-        )  # fmt: skip
-        return found.picks
-
-    def search(
-        self,
-        examples: Examples,
-        *,
-        radius_angstrom: float,
-        runs: list[str] | None = None,
-        threshold: float | None = None,
-        precision: float | None = None,
-        max_picks: int = 1000,
-        rival_weight: float = RIVAL_WEIGHT,
-        negatives: Examples | None = None,
-        particle_margin: float | None = PARTICLE_MARGIN,
-        num_candidates: int = NUM_CANDIDATES,
-    ) -> Found:
-        """Rank every place of the chosen runs by likeness to the examples.
-
-        Parameters
-        ----------
-        radius_angstrom
-            Particle radius; picks keep at least this distance.
-        runs
-            Runs to search; all when absent.
-        threshold
-            Lowest score, on a scale where background is 0 and the mean example 1; absent, it follows from
-            ``precision``.
-        precision
-            Wanted share of true picks; absent, the best expected balance of precision and recall. See
-            `embed.promise.choose_cutoff`.
-        max_picks
-            Most picks per run.
-        rival_weight, negatives
-            See `embed.prototype.fit`.
-        particle_margin
-            Cells whose particle logit lies more than this below the lowest of the examples are left out;
-            absent, no cell is. See `particle_floor`.
-        num_candidates
-            Most cells per run that FAISS hands on to the localisation.
-        """
-        surroundings = self.surroundings()
-        unwanted = None if negatives is None else negatives.vectors
-        prototype = fit(examples.vectors, surroundings, rival_weight, unwanted)
-        left_out = leave_one_out(examples.vectors, surroundings, rival_weight, unwanted)
-        floor = particle_floor(examples.particle_logit, particle_margin)
-        lowest = LOWEST_SCORE if threshold is None else min(threshold, LOWEST_SCORE)
-        names = sorted(self.entries) if runs is None else runs
-        most = max(max_picks, MOST_CANDIDATES)
-        candidates = self.rank(prototype, radius_angstrom, names, lowest, floor, most, num_candidates)
-        scores = np.concatenate([found.scores for found in candidates.values()] or [np.zeros(0)])
-        probability = probabilities(scores, left_out)
-        if threshold is None:
-            cutoff = choose_cutoff(scores, probability, precision)
-        else:
-            cutoff = expected_at(threshold, scores, probability)
-        picks = {}
-        for run, found in candidates.items():
-            kept = found.scores[:max_picks] >= cutoff.threshold  # best first
-            picks[run] = Picks(found.points_xyz[:max_picks][kept], found.scores[:max_picks][kept])
-        return Found(picks, cutoff, (scores, probability), prototype, left_out, floor)
-
-    def rank(
-        self, prototype: Prototype, radius_angstrom: float, runs: list[str], lowest: float, floor: float = -np.inf,
-        max_picks: int = MOST_CANDIDATES, num_candidates: int = NUM_CANDIDATES,
-    ) -> dict[str, Picks]:  # fmt: skip
-        """Return for each run the places that score at least ``lowest``, best first; the rest as for `search`."""
-
-        def rank_run(run: str) -> Picks:
-            entry = self.entries[run]
-            score_map, likeness = similarity_map(self.shard(run), prototype, lowest, floor, num_candidates)
-            radius_cells = angstrom_to_cells(radius_angstrom, entry.voxel_spacing, self.header.stride)
-            cells, scores = find_peaks(
-                score_map, radius_cells=radius_cells, threshold=lowest, max_peaks=max_picks, shape_map=likeness
-            )
-            indices = np.clip(cell_to_voxel(cells, self.header.stride), 0, np.array(entry.shape) - 1)
-            return Picks(indices_to_points(indices, entry.voxel_spacing), np.asarray(scores, dtype=np.float64))
-
-        return dict(zip(runs, in_threads(rank_run, runs), strict=True))
 
 
 def indexed_runs(folder: Path) -> list[str]:

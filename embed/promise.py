@@ -13,17 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from tomoseek.network.search_constants import SearchConstants
+
 Scores = NDArray[np.floating[Any]]
 
-# Of true particles on simulated tomograms of development: scores by a single example, and their spread.
-MEAN_OF_ONE, SPREAD_OF_MEAN, SPREAD = 0.92, 0.04, 0.036
 SPREAD_WEIGHT = 6.0  # the spread counts as if it had been seen in this many scores
 NUM_OTHERS = 3
 APART = 1.5  # spreads that the mean of any other part stays below that of the examples'
 LOWEST_SCORE = 0.3
 NUM_ITERATIONS = 60
-# Of the log odds, as `python -m benchmarks.search.calibration` fits them on simulated tomograms of development.
-SLOPE, OFFSET, SUREST = 0.56, -0.55, 1e-4
+SUREST = 1e-4  # probability beyond which log odds are not told apart
 
 
 @dataclass(frozen=True)
@@ -35,21 +34,21 @@ class Cutoff:
     threshold
         Lowest score of a pick.
     precision
-        Expected share of picks that are what the examples are.
+        Expected share of picks that are what the examples are; None where nobody can tell.
     recall
-        Expected share of such candidates that are picked.
+        Expected share of such candidates that are picked; likewise.
     """
 
     threshold: float
-    precision: float
-    recall: float
+    precision: float | None
+    recall: float | None
 
 
-def probabilities(scores: Scores, left_out: Scores) -> Scores:
+def probabilities(scores: Scores, left_out: Scores, constants: SearchConstants) -> Scores:
     """Return for each of ``(n,)`` scores how likely it is that of a particle like the examples; rises with the score.
 
     Look-alikes that score as the examples do are no part of any mixture, which is therefore too sure of itself: its
-    log odds are corrected by what candidates turned out to be on simulated tomograms of development.
+    log odds are corrected by what candidates turned out to be on tomograms with known particles.
 
     Parameters
     ----------
@@ -57,17 +56,19 @@ def probabilities(scores: Scores, left_out: Scores) -> Scores:
         Of candidates; those below `LOWEST_SCORE` are taken for background.
     left_out
         ``(k,)``: each example scored by the others; may be empty.
+    constants
+        Measured with the encoder.
 
     References
     ----------
     Platt, Probabilistic outputs for support vector machines, 1999.
     """
-    likely = mixture_probabilities(scores, left_out)
-    corrected = expit(SLOPE * logit(np.clip(likely, SUREST, 1 - SUREST)) + OFFSET)
+    likely = mixture_probabilities(scores, left_out, constants)
+    corrected = expit(constants.slope * logit(np.clip(likely, SUREST, 1 - SUREST)) + constants.offset)
     return np.where(scores >= LOWEST_SCORE, corrected, 0.0)
 
 
-def mixture_probabilities(scores: Scores, left_out: Scores) -> Scores:
+def mixture_probabilities(scores: Scores, left_out: Scores, constants: SearchConstants) -> Scores:
     """Return what `probabilities` does, as if nothing else could score like the examples.
 
     Notes
@@ -85,9 +86,10 @@ def mixture_probabilities(scores: Scores, left_out: Scores) -> Scores:
         mean, mean_weight = float(left_out.mean()), float(len(left_out))
         squares = float(np.square(left_out - mean).sum())
     else:
-        mean, mean_weight, squares = MEAN_OF_ONE, (SPREAD / SPREAD_OF_MEAN) ** 2, 0.0
+        mean, squares = constants.mean_of_one, 0.0
+        mean_weight = (constants.spread / constants.spread_of_mean) ** 2
     spread_weight = SPREAD_WEIGHT + max(len(left_out) - 1, 0)
-    variance = (SPREAD_WEIGHT * SPREAD**2 + squares) / spread_weight
+    variance = (SPREAD_WEIGHT * constants.spread**2 + squares) / spread_weight
 
     means = np.array([mean, *np.quantile(x, np.linspace(0.1, 0.8, NUM_OTHERS))])  # j
     spreads = np.array([variance**0.5, *[x.std() / NUM_OTHERS + 0.01] * NUM_OTHERS])
@@ -136,7 +138,7 @@ def choose_cutoff(scores: Scores, probability: Scores, precision: float | None) 
         most. None: the threshold of the best expected F1, the balance of precision and recall.
     """
     if not len(scores):
-        return Cutoff(MEAN_OF_ONE, 0.0, 0.0)
+        return Cutoff(1.0, 0.0, 0.0)
     order = np.argsort(-scores, kind="stable")
     found, picked = np.cumsum(probability[order]), np.arange(1, len(scores) + 1)
     if precision is None:

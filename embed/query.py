@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from embed.conflicts import resolve_conflicts
-from embed.examples import ExamplePoints, collect_examples
-from embed.index import Found, Index
+from embed.example_sources import ExamplePoints, collect_examples
+from embed.examples import Examples, merge_examples, read_examples
+from embed.index import Index
 from embed.promise import choose_cutoff
-from embed.search import Examples, merge_examples
+from embed.search import Found, search
+from embed.searched import Searched, open_searched
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
-from tomoseek.files import atomic_write_json
+from tomoseek.files import atomic_write_bytes, atomic_write_json
 from tomoseek.messages import warn
 from tomoseek.picks.copick_picks import write_picks
-from tomoseek.picks.tables import write_csv
-from tomoseek.tomograms.project import check_name, ensure_object, object_radii, open_project
+from tomoseek.tomograms.project import check_name, ensure_object, object_radii
 
 PROMISES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # precisions for which the record names thresholds
 
@@ -27,11 +28,12 @@ class QueryConfig:
     """Settings of ``embed query`` (``configs/embed_query.yaml``)."""
 
     data: DataConfig
+    tomogram: Any  # a file, or a list of them
     index: str
     encoder: str | None
     points: list[Any] | None
     run: str | None
-    examples: Any  # a source, a list of them, or one by object, see `embed.examples`
+    examples: Any  # a source, a list of them, or one by object, see `embed.example_sources`
     negatives: Any
     name: str | None
     radius: Any  # Å, or Å by object
@@ -42,6 +44,7 @@ class QueryConfig:
     rival_weight: float
     particle_margin: float | None
     num_candidates: int
+    picture: bool
     picks: PicksConfig
     out_dir: str
 
@@ -68,63 +71,69 @@ class QueryConfig:
 
 
 def run(config: QueryConfig) -> None:
-    """Search, localise, and write for each object copick picks, a CSV and what was done."""
-    started = time.perf_counter()
-    index = Index.open(config.index)
-    if config.encoder is not None:
-        from tomoseek.network.weights import fingerprint, load_encoder  # slow to import, and seldom needed here
-
-        index.check_encoder(fingerprint(load_encoder(config.encoder, "cpu")), config.encoder)
-    root = open_project(config.data.project)
+    """Search, localise, and write for each object its picks as tables and as a picture, and what was done."""
+    searched = open_searched(config.data, config.tomogram, config.index, config.encoder)
+    started = time.perf_counter()  # tomograms that had to be embedded first say so themselves
+    index, root = searched.index, searched.root
+    at = config.run or (searched.runs[0] if config.tomogram is not None and len(searched.runs) == 1 else None)
     points = collect_examples(
-        root, index.entries, points=config.points, examples=config.examples, run=config.run, name=config.name
-    )
+        root, index.entries, points=config.points, examples=config.examples,
+        run=at if config.points is not None or config.run else None, default_run=at, name=config.name,
+    )  # fmt: skip
     for name in points:
         check_name(name, "name")
     given = config.radius if isinstance(config.radius, dict) else dict.fromkeys(points, config.radius)
     radii = object_radii(root, points, given if config.radius is not None else None)
-    unwanted = collect_negatives(root, index, list(points), config.negatives)
-    runs = runs_to_search(root, index, config.data.runs)
+    unwanted = collect_negatives(searched, list(points), config.negatives, at)
     examples = {name: _read(index, value, min(config.recentre, radii[name])) for name, value in points.items()}
     negatives = {name: _read(index, value, 0.0) for name, value in unwanted.items()}
     found = {
-        name: index.search(
-            value, radius_angstrom=radii[name], runs=runs, threshold=config.threshold, precision=config.precision,
-            max_picks=config.max_picks, rival_weight=config.rival_weight, negatives=negatives.get(name),
-            particle_margin=config.particle_margin, num_candidates=config.num_candidates,
+        name: search(
+            index, value, radius_angstrom=radii[name], name=name, runs=searched.runs, threshold=config.threshold,
+            precision=config.precision, max_picks=config.max_picks, rival_weight=config.rival_weight,
+            negatives=negatives.get(name), particle_margin=config.particle_margin, num_candidates=config.num_candidates,
         )
         for name, value in examples.items()
     }  # fmt: skip
     found, given_up = resolve_conflicts(index, found, examples, radii)
-    for name, radius in radii.items():
-        root = ensure_object(config.data.project, Complex(name=name, radius_angstrom=radius))
-    owner, out_dir = config.picks.owner(), Path(config.out_dir)
+    out_dir = Path(config.out_dir)
+    if root is not None:
+        owner = config.picks.owner()
+        for name, radius in radii.items():
+            root = ensure_object(config.data.project, Complex(name=name, radius_angstrom=radius))
+        for name, each in found.items():
+            for key, picks in each.by_run.items():
+                write_picks(root, key, name, picks, *owner)
     for name, each in found.items():
-        for key, picks in each.picks.items():
-            write_picks(root, key, name, picks, *owner)
-        write_csv(out_dir / f"{name}.csv", [(key, name, picks) for key, picks in each.picks.items()])
+        each.picks.to_csv(out_dir / f"{name}.csv")
+        each.picks.to_star(out_dir / f"{name}.star")
         record = {
             "name": name,
             "radius_angstrom": radii[name],
             "examples_xyz": {key: value.tolist() for key, value in points[name].items()},
             "negatives_xyz": {key: value.tolist() for key, value in unwanted.get(name, {}).items()},
             **_record(config, index, each),
-            "num_picks": {key: len(picks) for key, picks in each.picks.items()},
+            "num_picks": {key: len(picks) for key, picks in each.by_run.items()},
             "num_given_up": dict(given_up[name]),
             "seconds": round(time.perf_counter() - started, 3),
         }
         atomic_write_json(out_dir / f"{name}.json", record)
         num_examples = sum(len(value) for value in points[name].values())
         _report(config, name, each, num_examples, given_up[name].total(), time.perf_counter() - started)
+        if config.picture:
+            _draw(searched, each, points[name], out_dir / f"{name}.png")
 
 
-def collect_negatives(root: Any, index: Index, names: list[str], negatives: Any) -> dict[str, ExamplePoints]:
+def collect_negatives(
+    searched: Searched, names: list[str], negatives: Any, default_run: str | None
+) -> dict[str, ExamplePoints]:
     """Return for each object the points that are not it: all of them for a single one, else those under its name."""
     if negatives is None:
         return {}
     name = names[0] if len(names) == 1 else None
     found = collect_examples(
-        root, index.entries, points=None, examples=negatives, run=None, name=name, word="negatives"
+        searched.root, searched.index.entries, points=None, examples=negatives, run=None, default_run=default_run,
+        name=name, word="negatives",
     )  # fmt: skip
     strays = sorted(set(found) - set(names))
     if strays:
@@ -136,36 +145,20 @@ def collect_negatives(root: Any, index: Index, names: list[str], negatives: Any)
 
 
 def _read(index: Index, points: ExamplePoints, reach_angstrom: float) -> Examples:
-    return merge_examples(index.read_examples(value, key, reach_angstrom) for key, value in points.items())
-
-
-def runs_to_search(root: Any, index: Index, chosen: list[str] | None) -> list[str]:
-    """Return the chosen runs, or every indexed run that the project still has."""
-    in_project = {item.name for item in root.runs}
-    if chosen is None:
-        for run_name in sorted(set(index.entries) - in_project):
-            warn(f"run {run_name} is in the index but not in the project; it is not searched")
-        chosen = sorted(set(index.entries) & in_project)
-    if not chosen:
-        raise InputError(
-            f"index {index.folder}: expected at least one run of the project in it, found none; run embed build"
-        )
-    for run_name in chosen:
-        if run_name not in index.entries:
-            raise InputError(f"data.runs: run '{run_name}' is not in index {index.folder}; run embed build for it")
-    return chosen
+    return merge_examples(read_examples(index, value, key, reach_angstrom) for key, value in points.items())
 
 
 def _record(config: QueryConfig, index: Index, found: Found) -> dict[str, Any]:
     """Describe the search for one object well enough to repeat it, and what is expected of its picks."""
+    promised = found.probability is not None
     return {
         "threshold": found.cutoff.threshold,
         "threshold_is_given": config.threshold is not None,
         "expected_precision": found.cutoff.precision,
         "expected_recall": found.cutoff.recall,
-        "choices": [asdict(choose_cutoff(*found.ranked, precision)) for precision in PROMISES],
+        "choices": [asdict(choose_cutoff(*found.ranked, precision)) for precision in PROMISES] if promised else [],
         "leave_one_out_scores": found.leave_one_out.tolist(),
-        "particle_floor": None if config.particle_margin is None else found.particle_floor,
+        "least_particle_logit": None if config.particle_margin is None else found.least_logit,
         "recentre_angstrom": config.recentre,
         "rival_weight": config.rival_weight,
         "num_rivals": len(found.prototype.rivals),
@@ -177,17 +170,38 @@ def _record(config: QueryConfig, index: Index, found: Found) -> dict[str, Any]:
 
 def _report(config: QueryConfig, name: str, found: Found, num_examples: int, num_given_up: int, seconds: float) -> None:
     """Say in one line what was found of one object."""
-    cutoff, total = found.cutoff, sum(len(picks) for picks in found.picks.values())
-    if config.precision is not None and config.threshold is None and cutoff.precision < config.precision:
+    cutoff, picks = found.cutoff, found.picks
+    expected = "nothing is promised"
+    if cutoff.precision is None:
         warn(
-            f"no threshold promises precision {config.precision:g}; the best promises {cutoff.precision:.2f}. "
-            "Give more examples, or look at the picks"
+            "the encoder was not calibrated: its finds are ranked and nothing is promised; run embed calibrate for it, "
+            "then embed build again"
         )
-    print(
-        f"{name}: {total} picks in {len(found.picks)} runs from {num_examples} examples, score >= "
-        f"{cutoff.threshold:.3f}; expected precision {cutoff.precision:.2f}, recall {cutoff.recall:.2f}, "
-        f"{(1 - cutoff.precision) * total / max(len(found.picks), 1):.1f} false picks per run; "
-        f"{f'{num_given_up} places given up to other objects; ' if num_given_up else ''}copick user "
-        f"{config.picks.user_id}, session {config.picks.session_id}, and {Path(config.out_dir) / name}.csv; "
-        f"{seconds:.1f} s"
+    else:
+        if config.precision is not None and config.threshold is None and cutoff.precision < config.precision:
+            warn(
+                f"no threshold promises precision {config.precision:g}; the best promises {cutoff.precision:.2f}. "
+                "Give more examples, or look at the picks"
+            )
+        wrong = (1 - cutoff.precision) * picks.num_picks / max(len(picks), 1)
+        expected = (
+            f"expected precision {cutoff.precision:.2f}, recall {cutoff.recall:.2f}, {wrong:.1f} false picks per run"
+        )
+    owner = (
+        f"copick user {config.picks.user_id}, session {config.picks.session_id}, and " if config.data.project else ""
     )
+    print(
+        f"{name}: {picks.num_picks} picks in {len(picks)} runs from {num_examples} examples, score >= "
+        f"{cutoff.threshold:.3f}; {expected}; "
+        f"{f'{num_given_up} places given up to other objects; ' if num_given_up else ''}{owner}"
+        f"{Path(config.out_dir) / name}.csv; {seconds:.1f} s"
+    )
+
+
+def _draw(searched: Searched, found: Found, points: ExamplePoints, path: Path) -> None:
+    """Draw the examples, the finds and a slice through the tomogram that holds most of them."""
+    from embed.picture import search_figure
+    from tomoseek.plots import to_png
+
+    atomic_write_bytes(path, to_png(search_figure(found, points, searched.tomogram)))
+    print(f"drew {path}")

@@ -1,99 +1,211 @@
-"""From a prototype and one run's shard to ranked, localised picks.
+"""The search: rank every place of the indexed tomograms by likeness to the examples, and say what to expect.
 
-Letters: k examples, n cells, e embedding dimensions.
+Letters: n candidates, e embedding dimensions.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from embed.prototype import Prototype
-from embed.shard import Shard
+from embed.examples import Examples
+from embed.promise import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
+from embed.prototype import RIVAL_WEIGHT, Prototype, fit, leave_one_out
+from embed.score_map import PARTICLE_MARGIN, lowest_logit, similarity_map
+from embed.threads import in_threads
 from tomoseek.errors import InputError
+from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points
+from tomoseek.picks.peaks import find_peaks
+from tomoseek.picks.pick_set import PickSet
+from tomoseek.picks.points import Picks
 
-PARTICLE_MARGIN = 2.0  # logits below the lowest of the examples that are searched too
-ROUNDING = 1e-4  # of products in float32
+if TYPE_CHECKING:
+    from embed.index import Frame, Index
+
+MOST_CANDIDATES = 5000  # places per run
+MOST_CELLS = 30_000  # cells per run that FAISS hands on to the localisation
+
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
-class Examples:
-    """``(k, e)`` unit vectors and ``(k,)`` particle logits read at the example points."""
+class Found:
+    """Answer to a search for one kind of particle.
 
-    vectors: NDArray[np.float32]
-    particle_logit: NDArray[np.float32]
+    Attributes
+    ----------
+    candidates
+        By run, every place that could be one, best first.
+    probability
+        By run, of each candidate how likely it is what the examples are; None where the encoder promises nothing.
+    num_picked
+        By run, how many of the candidates, from the best on, are picks.
+    cutoff
+        The threshold of the picks and what is expected of them.
+    prototype
+        What cells were compared with.
+    leave_one_out
+        Each example scored by the others.
+    least_logit
+        Lowest particle logit that was searched.
+    name, radius
+        Of what is looked for; Å.
+    frames
+        Where the points of each run lie.
+    """
+
+    candidates: dict[str, Picks]
+    probability: dict[str, Floats] | None
+    num_picked: dict[str, int]
+    cutoff: Cutoff
+    prototype: Prototype
+    leave_one_out: Floats
+    least_logit: float
+    name: str
+    radius: float
+    frames: "list[Frame]"
+
+    @property
+    def by_run(self) -> dict[str, Picks]:
+        """The picks of each run, best first."""
+        return {
+            run: Picks(each.points_xyz[: self.num_picked[run]], each.scores[: self.num_picked[run]])
+            for run, each in self.candidates.items()
+        }
+
+    @property
+    def ranked(self) -> tuple[Floats, Floats]:
+        """Scores ``(n,)`` of the candidates of all runs, and their probabilities, which must be known."""
+        assert self.probability is not None
+        scores = [each.scores for each in self.candidates.values()]
+        return np.concatenate([*scores, np.zeros(0)]), np.concatenate([*self.probability.values(), np.zeros(0)])
+
+    @property
+    def picks(self) -> PickSet:
+        """The picks, to be handed on as table, CSV, star file or layers of a viewer."""
+        picks = {(run, self.name): each for run, each in self.by_run.items()}
+        return PickSet(picks, {self.name: self.radius}, self.frames)
+
+    def without(self, given_up: dict[str, NDArray[np.bool_]]) -> "Found":
+        """Leave picks out of the answer, and out of what is expected of it.
+
+        Parameters
+        ----------
+        given_up
+            By run, for each pick whether it goes.
+        """
+        candidates, probability, num_picked = dict(self.candidates), dict(self.probability or {}), dict(self.num_picked)
+        for run, goes in given_up.items():
+            stays = np.ones(len(candidates[run]), dtype=bool)
+            stays[: len(goes)] = ~goes
+            candidates[run] = Picks(candidates[run].points_xyz[stays], candidates[run].scores[stays])
+            num_picked[run] -= int(goes.sum())
+            if self.probability is not None:
+                probability[run] = probability[run][stays]
+        known = probability if self.probability is not None else None
+        left = replace(self, candidates=candidates, probability=known, num_picked=num_picked)
+        return left if known is None else replace(left, cutoff=expected_at(self.cutoff.threshold, *left.ranked))
 
 
-def merge_examples(examples: Iterable[Examples]) -> Examples:
-    """Put the examples of several runs together."""
-    parts = list(examples)
-    return Examples(
-        np.concatenate([part.vectors for part in parts]),
-        np.concatenate([part.particle_logit for part in parts]),
-    )
+def search(
+    index: "Index",
+    examples: Examples,
+    *,
+    radius_angstrom: float,
+    name: str = "particle",
+    runs: Sequence[str] | None = None,
+    threshold: float | None = None,
+    precision: float | None = None,
+    max_picks: int = 1000,
+    rival_weight: float = RIVAL_WEIGHT,
+    negatives: Examples | None = None,
+    particle_margin: float | None = PARTICLE_MARGIN,
+    num_candidates: int = MOST_CELLS,
+) -> Found:
+    """Rank every place of the chosen runs by likeness to the examples.
 
-
-def checked_points(points_xyz: ArrayLike, run: str) -> NDArray[np.float64]:
-    """Return ``(k, 3)`` finite points.
+    Parameters
+    ----------
+    radius_angstrom
+        Particle radius; picks keep at least this distance.
+    name
+        What to call the finds.
+    runs
+        Runs to search; all when absent.
+    threshold
+        Lowest score, on a scale where background is 0 and the mean example 1; absent, it follows from
+        ``precision``.
+    precision
+        Wanted share of true picks; absent, the best expected balance of precision and recall. See
+        `embed.promise.choose_cutoff`.
+    max_picks
+        Most picks per run.
+    rival_weight, negatives
+        See `embed.prototype.fit`.
+    particle_margin
+        Cells whose particle logit lies more than this below the lowest of the examples are left out;
+        absent, no cell is. See `embed.score_map.lowest_logit`.
+    num_candidates
+        Most cells per run that FAISS hands on to the localisation.
 
     Raises
     ------
     InputError
-        If there is none, or one is no x y z triple of finite numbers.
+        If a precision is wanted of an encoder that was not calibrated, which ranks and promises nothing.
     """
-    expected = f"run {run}: expected example points [[x,y,z],...] in Å"
-    try:
-        points = np.asarray(points_xyz, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{expected}, found {points_xyz!r}; give three numbers for each") from error
-    if points.size == 0:
-        raise InputError(f"{expected}, found none; give at least one")
-    if points.ndim != 2 or points.shape[1] != 3:
-        raise InputError(f"{expected}, found shape {points.shape}; give three numbers for each")
-    bad = np.flatnonzero(~np.isfinite(points).all(1))
-    if len(bad):
-        raise InputError(f"{expected}, found {points[bad[0]].tolist()}, which is not finite; correct it")
-    return points
+    constants = index.header.constants
+    if precision is not None and constants is None:
+        raise InputError(
+            f"precision={precision}: expected an index of a calibrated encoder, found {index.header.encoder}, which "
+            "was not and promises nothing; run embed calibrate and embed build again, or give threshold=..."
+        )
+    surroundings = index.surroundings()
+    unwanted = None if negatives is None else negatives.vectors
+    prototype = fit(examples.vectors, surroundings, rival_weight, unwanted)
+    left_out = leave_one_out(examples.vectors, surroundings, rival_weight, unwanted)
+    least_logit = lowest_logit(examples.particle_logit, particle_margin)
+    lowest = LOWEST_SCORE if threshold is None else min(threshold, LOWEST_SCORE)
+    names = sorted(index.entries) if runs is None else list(runs)
+    most = max(max_picks, MOST_CANDIDATES)
+    candidates = rank(index, prototype, radius_angstrom, names, lowest, least_logit, most, num_candidates)
+    scores = np.concatenate([each.scores for each in candidates.values()] or [np.zeros(0)])
+    probability = None
+    if constants is None:
+        cutoff = Cutoff(lowest if threshold is None else threshold, None, None)
+    else:
+        likely = probabilities(scores, left_out, constants)
+        lengths = [len(each) for each in candidates.values()]
+        probability = dict(zip(candidates, np.split(likely, np.cumsum(lengths)[:-1]), strict=True)) if lengths else {}
+        if threshold is None:
+            cutoff = choose_cutoff(scores, likely, precision)
+        else:
+            cutoff = expected_at(threshold, scores, likely)
+    num_picked = {
+        run: int((each.scores[:max_picks] >= cutoff.threshold).sum()) for run, each in candidates.items()
+    }  # best first
+    frames = [index.frame(run) for run in names]
+    return Found(
+        candidates, probability, num_picked, cutoff, prototype, left_out, least_logit, name, radius_angstrom, frames
+    )
 
 
-def particle_floor(particle_logit: NDArray[np.float32], margin: float | None) -> float:
-    """Return the lowest particle logit that is searched: a margin below the lowest of ``(k,)`` examples.
+def rank(
+    index: "Index", prototype: Prototype, radius_angstrom: float, runs: list[str], lowest: float,
+    least_logit: float = -np.inf, max_picks: int = MOST_CANDIDATES, num_candidates: int = MOST_CELLS,
+) -> dict[str, Picks]:  # fmt: skip
+    """Return for each run the places that score at least ``lowest``, best first; the rest as for `search`."""
+    stride = index.header.stride
 
-    Never above 0 (even odds). An untrained particle head, whose logits hardly differ, hides nothing.
-    """
-    return -np.inf if margin is None else min(0.0, float(particle_logit.min()) - margin)
+    def rank_run(run: str) -> Picks:
+        entry = index.entries[run]
+        score_map, likeness = similarity_map(index.shard(run), prototype, lowest, least_logit, num_candidates)
+        radius_cells = angstrom_to_cells(radius_angstrom, entry.voxel_spacing, stride)
+        cells, scores = find_peaks(
+            score_map, radius_cells=radius_cells, threshold=lowest, max_peaks=max_picks, shape_map=likeness
+        )
+        indices = np.clip(cell_to_voxel(cells, stride), 0, np.array(entry.shape) - 1)
+        return Picks(indices_to_points(indices, entry.voxel_spacing), np.asarray(scores, dtype=np.float64))
 
-
-def similarity_map(
-    shard: Shard, prototype: Prototype, threshold: float, floor: float, num_candidates: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return two ``(z, y, x)`` maps around the best cells of a run, low everywhere else: scores, and likeness alone.
-
-    FAISS finds the candidates. Their neighbours are decoded as well, so that every candidate can be refined
-    below the size of a cell; one that the particle floor hides is kept just under the threshold in the scores, so
-    that it is no pick itself, and has its true value in the second map, which shapes the fit.
-    """
-    direction, lowest = prototype.at_least(threshold)
-    rows = shard.nearest(direction, num_candidates, floor, lowest - ROUNDING)
-    scores = prototype.score(shard.read_vectors(rows))
-    kept = scores >= threshold
-    score_map = np.full(shard.grid, min(0.0, threshold) - 1.0, dtype=np.float32)
-    if not kept.any():
-        return score_map, score_map
-    candidates = shard.cells_zyx(rows[kept])
-    score_map[tuple(candidates.T)] = scores[kept]
-    around = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    neighbours = shard.rows((candidates[:, None] + around).reshape(-1, 3))
-    is_beside = np.zeros(len(shard), dtype=bool)
-    is_beside[neighbours[neighbours >= 0]] = True
-    is_beside[rows[kept]] = False
-    beside = np.flatnonzero(is_beside)
-    values = prototype.score(shard.read_vectors(beside))
-    hidden = shard.particle_logit(beside) < floor
-    ceiling = np.nextafter(np.float32(threshold), np.float32(-np.inf))
-    likeness = score_map.copy()
-    where = tuple(shard.cells_zyx(beside).T)
-    likeness[where] = values
-    score_map[where] = np.where(hidden, np.minimum(values, ceiling), values)
-    return score_map, likeness
+    return dict(zip(runs, in_threads(rank_run, runs), strict=True))

@@ -52,7 +52,7 @@ class MetricConfig:
     jitter: float
     margin: int
     background_points: int
-    instances: int
+    calibrate: bool
 
 
 @dataclass(kw_only=True, slots=True)
@@ -97,8 +97,6 @@ class PretrainConfig:
             raise InputError(
                 f"metric.scene: expected at least crop={self.crop} along each axis, found {self.metric.scene}"
             )
-        if self.metric.instances < 0:
-            raise InputError(f"metric.instances: expected 0 or more, found {self.metric.instances}")
         if self.metric.siblings < 1:
             raise InputError(f"metric.siblings: expected at least 1, found {self.metric.siblings}")
         for name in ("snr", "defocus_um", "implant_contrast"):

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from enum import Enum
@@ -20,6 +23,7 @@ from pretrain.masked_crops import MaskedCrops
 from pretrain.metric import MetricLearner
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json, keep_log_until, log_jsonl
+from tomoseek.messages import warn
 from tomoseek.network.encoder import Encoder
 from tomoseek.network.weights import WEIGHTS, fingerprint, load_encoder, save_encoder
 from tomoseek.provenance import code_version
@@ -120,8 +124,25 @@ def run(config: PretrainConfig) -> None:
         assert isinstance(ema.module, Encoder)
         save_encoder(ema.module, out_dir, provenance)
         accelerator.print(f"{out_dir / WEIGHTS}: encoder {fingerprint(ema.module)}, {last}")
+        if config.stage is StageName.metric and config.metric.calibrate:
+            calibrate(out_dir, config)
     accelerator.wait_for_everyone()
     accelerator.end_training()
+
+
+def calibrate(out_dir: Path, config: PretrainConfig) -> None:
+    """Measure what searches with the new encoder may promise, by the command that does so for any encoder."""
+    words = ["calibrate", f"encoder={out_dir}", f"out_dir={out_dir}", f"device={config.device}"]
+    words += [f"specimens.scene=[{','.join(map(str, config.metric.scene))}]"]
+    done = subprocess.run([sys.executable, "-m", "embed", *words], check=False, env=single_process())
+    if done.returncode:
+        warn(f"the encoder was not calibrated and promises nothing; run: python -m embed {' '.join(words)}")
+
+
+def single_process() -> dict[str, str]:
+    """Return the environment without what tells a process that it is one of several."""
+    launched = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    return {key: value for key, value in os.environ.items() if key not in launched}
 
 
 def build_stage(config: PretrainConfig, encoder: Encoder, accelerator: Accelerator) -> tuple[nn.Module, Batches]:

@@ -13,7 +13,6 @@ from tomoseek.network.encoder import Encoder
 from tomoseek.network.strides import EMBEDDING_STRIDE
 
 BACKGROUND, PADDING = -1, -2  # labels of points that are no particle, and of no point
-FIRST_INSTANCE = 1_000_000  # labels from here on: unlabelled places, each seen in two views
 
 
 def sample_features(features: Tensor, points_zyx: Tensor) -> Tensor:
@@ -80,8 +79,7 @@ class MetricLearner(nn.Module):
         ----------
         batch
             ``input`` ``(b, z, y, x)``; ``points`` ``(b, m, 3)`` voxel z y x; ``label`` ``(b, m)``: class of a
-            particle, `BACKGROUND` for background and off-centre points, `PADDING`, or from `FIRST_INSTANCE` on
-            unlabelled places, of which two views have to agree and nobody knows whether they are particles.
+            particle, `BACKGROUND` for background and off-centre points, `PADDING` for no point.
         """
         fused = self.encoder(batch["input"][:, None]).stride4
         kept = batch["label"] > PADDING  # b m
@@ -90,12 +88,10 @@ class MetricLearner(nn.Module):
         embedding, logit = self.encoder.heads(sampled[:, :, None, None, None])
         embedding, logit = embedding.flatten(1), logit.flatten()
         contrastive = supervised_contrastive(embedding, label, self.config.temperature)
-        known = label < FIRST_INSTANCE
-        particle = functional.binary_cross_entropy_with_logits(logit[known], (label[known] >= 0).float())
+        particle = functional.binary_cross_entropy_with_logits(logit, (label >= 0).float())
         with torch.no_grad():
             similarity = (embedding @ embedding.T).fill_diagonal_(-2)
-            anchors = (label >= 0) & known
             nearest = label[similarity.argmax(1)]
-            recalled = (nearest == label)[anchors].float().mean()
+            recalled = (nearest == label)[label >= 0].float().mean()
         loss = contrastive + self.config.particle_weight * particle
         return {"loss": loss, "contrastive": contrastive, "particle": particle, "nearest_is_same": recalled}

@@ -7,6 +7,7 @@ import pytest
 
 from tomoseek.errors import InputError
 from tomoseek.network.encoder import Encoder
+from tomoseek.network.search_constants import SearchConstants
 from tomoseek.network.weights import export_encoder, load_encoder, random_encoder
 
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
@@ -18,6 +19,15 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real maps and picks (shared/data) are not beside this checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def constants() -> SearchConstants:
+    """What a search may promise, as it was once measured with an encoder."""
+    return SearchConstants(
+        slope=0.56, offset=-0.55, mean_of_one=0.92, spread_of_mean=0.04, spread=0.036, recentre_gain=1.0,
+        measured_on="simulated tomograms",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -7,20 +7,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TypeVar
 
+import mrcfile
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from embed import Index, build, evaluate, query
 from embed.__main__ import main
-from embed.examples import ExamplePoints, collect_examples
+from embed.example_sources import ExamplePoints, collect_examples
+from embed.examples import read_examples
 from tomoseek.command_line import compose_settings
 from tomoseek.complexes import Complex
 from tomoseek.errors import InputError
 from tomoseek.geometry import indices_to_points
 from tomoseek.picks.copick_picks import read_picks, write_picks
 from tomoseek.picks.points import Picks
-from tomoseek.picks.star import write_star
+from tomoseek.picks.star import read_star, write_star
 from tomoseek.picks.tables import read_points_csv, write_csv
 from tomoseek.tomograms.copick_tomograms import add_tomogram
 from tomoseek.tomograms.project import create_project, open_project
@@ -81,11 +83,11 @@ def test_commands_build_an_index_and_find_the_rest_in_the_other_run(project: Pat
     embed("build", f"data.project={project}", "encoder=random-small", index, "device=cpu")
     points = indices_to_points(CENTRES["a"][:3], SPACING).tolist()
     words = [f"data.project={project}", "name=found-shell", f"out_dir={tmp_path}", index]
-    embed("query", *words, f"points={points}".replace(" ", ""), "run=a", "radius=80", "threshold=0")
+    said = embed("query", *words, f"points={points}".replace(" ", ""), "run=a", "radius=80", "threshold=0").stderr
     root = open_project(project)
     assert root.get_object("found-shell").radius == 80.0
     assert root.get_object("shell") is not None
-    picks = read_picks(root, "b", "found-shell", "tomoseek", "fewshot")
+    picks = read_picks(root, "b", "found-shell", "tomoseek", "search")
     best = picks.points_xyz[: len(CENTRES["b"])]
     distance = np.linalg.norm(best[:, None] - indices_to_points(CENTRES["b"], SPACING), axis=-1)
     assert (distance.min(0) <= 40.0).sum() >= 3
@@ -94,8 +96,8 @@ def test_commands_build_an_index_and_find_the_rest_in_the_other_run(project: Pat
     np.testing.assert_allclose(table["b"].points_xyz, picks.points_xyz, atol=1e-3)
     record = json.loads((tmp_path / "found-shell.json").read_text())
     assert record["examples_xyz"]["a"] == points and record["threshold_is_given"]
-    promised = [choice["precision"] for choice in record["choices"]]
-    assert len(promised) == 6 and all(0 <= value <= 1 for value in promised)
+    assert record["expected_precision"] is None and record["choices"] == []
+    assert "not calibrated" in said and (tmp_path / "found-shell.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_negatives_join_the_query_and_are_recorded(project: Path, index: Path, tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def two_objects(project: Path) -> Path:
 def test_several_objects_are_searched_at_once_and_each_place_goes_to_one(
     project: Path, index: Path, two_objects: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [f"data.project={project}", f"index={index}", f"out_dir={tmp_path}", "threshold=0.6"]
+    words = [f"data.project={project}", f"index={index}", f"out_dir={tmp_path}", "threshold=0.6", "picture=false"]
     alone: dict[str, dict[str, Picks]] = {}
     for name, rows in (("one", slice(3)), ("two", slice(3, None))):
         points = str(indices_to_points(CENTRES["a"][rows], SPACING).tolist()).replace(" ", "")
@@ -152,11 +154,11 @@ def test_several_objects_are_searched_at_once_and_each_place_goes_to_one(
     root, num_given_up = open_project(project), 0
     vectors = Index.open(index)
     means = {
-        name: vectors.read_examples(indices_to_points(CENTRES["a"][rows], SPACING), "a").vectors.mean(0)
+        name: read_examples(vectors, indices_to_points(CENTRES["a"][rows], SPACING), "a").vectors.mean(0)
         for name, rows in (("one", slice(3)), ("two", slice(3, None)))
     }
     for run in RUNS:
-        both = {name: read_picks(root, run, name, "tomoseek", "fewshot").points_xyz for name in alone}
+        both = {name: read_picks(root, run, name, "tomoseek", "search").points_xyz for name in alone}
         between = np.linalg.norm(both["one"][:, None] - both["two"], axis=-1)
         assert between.size == 0 or between.min() >= 80
         for name, other in (("one", "two"), ("two", "one")):
@@ -165,8 +167,8 @@ def test_several_objects_are_searched_at_once_and_each_place_goes_to_one(
             num_given_up += len(gone)
             for point in gone:  # there the other object was found, more like its own examples
                 near = both[other][np.linalg.norm(both[other] - point, axis=1) < 80]
-                unlike = np.linalg.norm(vectors.read_examples(near, run, 0).vectors - means[other], axis=1)
-                lost = np.linalg.norm(vectors.read_examples([point], run, 0).vectors[0] - means[name])
+                unlike = np.linalg.norm(read_examples(vectors, near, run, 0).vectors - means[other], axis=1)
+                lost = np.linalg.norm(read_examples(vectors, [point], run, 0).vectors[0] - means[name])
                 assert unlike.min() < lost
     records = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in alone}
     assert num_given_up >= 4
@@ -180,8 +182,8 @@ def test_several_objects_are_searched_at_once_and_each_place_goes_to_one(
     [
         ("examples={table} name=x radius=80", "of one object, found left, right; keep those of one, or give no name"),
         ("examples={{mine:{table}}} radius=80", "of one object, found left, right"),
-        ("examples={table}", "radius of 'left' .* does not know"),
-        ("examples={table} radius={{left:80}}", "radius of 'right' .* does not know"),
+        ("examples={table}", "radius of 'left' in Å, which is no particle"),
+        ("examples={table} radius={{left:80}}", "radius of 'right' in Å, which is no particle"),
         ("examples={table} radius={{left:80,three:60}}", "radii of left, right, found one of 'three'"),
         ("examples={table} radius={{left:80,right:-1}}", "more than 0"),
         ("examples=[{table},shell:simulator/0] radius=60", "project's radius of 'shell', 80 Å, found 60 Å"),
@@ -240,7 +242,7 @@ def test_bad_query_on_the_command_line_is_one_line_and_exit_2(
 
 
 def test_examples_come_from_points_tables_or_copick_and_duplicates_count_once(
-    project: Path, index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, index: Path, tmp_path: Path
 ) -> None:
     root, entries = open_project(project), Index.open(index).entries
 
@@ -255,8 +257,8 @@ def test_examples_come_from_points_tables_or_copick_and_duplicates_count_once(
     volumes = [SimpleNamespace(run=run, shape=SHAPE, voxel_spacing=SPACING) for run in RUNS]
     write_star(star, [("a", "shell", Picks(expected))], volumes)
     given = collect(None, points=expected.tolist(), run="a")
-    read = collect(str(table))
-    assert "1 duplicate" in capsys.readouterr().out
+    with pytest.warns(match="1 duplicate"):
+        read = collect(str(table))
     halves = [tmp_path / "first.csv", tmp_path / "last.csv"]
     for path, part in zip(halves, (expected[:2], expected[2:]), strict=True):
         write_csv(path, [("a", "shell", Picks(part))])
@@ -286,3 +288,63 @@ def test_objects_are_called_what_their_source_or_the_command_line_says(
     assert names({"mine": str(nameless), "yours": "shell:simulator/0"}) == ["mine", "yours"]
     with pytest.raises(InputError, match=r"name: expected a name .* give name="):
         names(str(nameless))
+
+
+@pytest.fixture(scope="module")
+def tomogram_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shells of run a in an MRC file, without any project."""
+    path = tmp_path_factory.mktemp("file") / "tomo.mrc"
+    noise = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*[np.arange(n) for n in SHAPE], indexing="ij"), -1)
+    volume = ndimage.gaussian_filter(noise.standard_normal(SHAPE), 1.0)
+    volume /= volume.std()
+    for centre in CENTRES["a"]:
+        volume -= 20 * np.exp(-((np.linalg.norm(grid - centre, axis=-1) - 4) ** 2) / 4)
+    with mrcfile.new(path) as file:
+        file.set_data(volume.astype(np.float32))
+        file.voxel_size = SPACING
+    return path
+
+
+def test_a_file_is_searched_without_a_project_and_drawn(tomogram_file: Path, tmp_path: Path) -> None:
+    points = indices_to_points(CENTRES["a"], SPACING)
+    clicks = tmp_path / "clicks.csv"
+    write_csv(clicks, [("tomo", "shell", Picks(points[:3]))])
+    words = [f"tomogram={tomogram_file}", f"index={tmp_path / 'index'}", f"out_dir={tmp_path}", "encoder=random-small"]
+    words += ["radius=80", "threshold=0.5"]
+    given = f"points={points[:3].tolist()}".replace(" ", "")
+    finds = {}
+    for case, more in {"points": [given, "name=shell"], "table": [f"examples={clicks}"]}.items():
+        query.run(compose_settings("embed_query", query.QueryConfig, [*words, *more]))
+        finds[case] = read_points_csv(tmp_path / "shell.csv")["tomo"].points_xyz
+    np.testing.assert_array_equal(finds["points"], finds["table"])
+    best = finds["points"][: len(points)]
+    assert (np.linalg.norm(points[:, None] - best, axis=-1).min(1) <= 40).sum() >= 4
+    assert (tmp_path / "shell.png").stat().st_size > 20_000
+    frame = SimpleNamespace(run="tomo", shape=SHAPE, voxel_spacing=SPACING)
+    star = read_star(tmp_path / "shell.star", {"tomo": frame})["tomo"].points_xyz
+    np.testing.assert_allclose(star, finds["points"], atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["points=[[1,2,3]]", "name=x", "radius=50"], "found neither"),
+        (["points=[[1,2,3]]", "name=x", "radius=50", "tomogram={file}", "data.project={file}"], "found both"),
+        (["points=[[1,2,3]]", "name=x", "radius=50", "tomogram=[{file},{file}]"], "two of 'tomo'"),
+        (["examples=shell:simulator/0", "radius=50", "tomogram={file}"], "there is none"),
+        (["points=[[1,2,3]]", "name=x", "tomogram={file}"], "radius"),
+        (["points=[[1,2,3]]", "name=x", "radius=50", "tomogram=readme.txt"], "expected a tomogram as"),
+        (
+            ["points=[[1,2,3]]", "name=x", "radius=50", "tomogram={file}", "precision=0.8"],
+            "promises nothing",
+        ),
+    ],
+)
+def test_a_bad_search_of_a_file_says_what_to_do(
+    tomogram_file: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    given = [f"index={tmp_path / 'index'}", f"out_dir={tmp_path}", "encoder=random-tiny"]
+    given += [word.format(file=tomogram_file) for word in words]
+    with pytest.raises(InputError, match=message):
+        query.run(compose_settings("embed_query", query.QueryConfig, given))

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from embed.promise import LOWEST_SCORE, choose_cutoff, expected_at, mixture_probabilities, probabilities
 from embed.shard import Shard, Storage, gather
 from embed.surroundings import measure_surroundings, particle_places
+from tomoseek.network.search_constants import SearchConstants
 
 Floats = NDArray[np.float64]
 
@@ -22,11 +23,11 @@ def candidates(seed: int, distance: float, num_true: int = 60) -> tuple[Floats, 
 
 
 @pytest.mark.parametrize("distance", [0.12, 0.3])
-def test_promised_precision_and_recall_are_kept_on_average(distance: float) -> None:
+def test_promised_precision_and_recall_are_kept_on_average(distance: float, constants: SearchConstants) -> None:
     precision_error, recall_error = [], []
     for seed in range(12):
         scores, is_true, left_out = candidates(seed, distance)
-        probability = mixture_probabilities(scores, left_out)
+        probability = mixture_probabilities(scores, left_out, constants)
         for wanted in (0.6, 0.8):
             cutoff = choose_cutoff(scores, probability, wanted)
             picked = scores >= cutoff.threshold
@@ -37,11 +38,11 @@ def test_promised_precision_and_recall_are_kept_on_average(distance: float) -> N
     assert np.mean(recall_error) < 0.12
 
 
-def test_without_a_wish_the_threshold_balances_precision_and_recall() -> None:
+def test_without_a_wish_the_threshold_balances_precision_and_recall(constants: SearchConstants) -> None:
     shortfall = []
     for seed in range(12):
         scores, is_true, left_out = candidates(seed, 0.2)
-        cutoff = choose_cutoff(scores, mixture_probabilities(scores, left_out), None)
+        cutoff = choose_cutoff(scores, mixture_probabilities(scores, left_out, constants), None)
 
         def f1(threshold: float, scores: Floats = scores, is_true: NDArray[np.bool_] = is_true) -> float:
             picked = scores >= threshold
@@ -51,41 +52,43 @@ def test_without_a_wish_the_threshold_balances_precision_and_recall() -> None:
     assert np.mean(shortfall) < 0.05
 
 
-def test_probability_rises_with_the_score_and_is_nothing_in_the_background() -> None:
+def test_probability_rises_with_the_score_and_is_nothing_in_the_background(constants: SearchConstants) -> None:
     scores, _, left_out = candidates(0, 0.2)
     scores[0] = LOWEST_SCORE - 0.01
-    for probability in (mixture_probabilities(scores, left_out), probabilities(scores, left_out)):
+    for probability in (mixture_probabilities(scores, left_out, constants), probabilities(scores, left_out, constants)):
         assert probability[0] == 0
         assert (np.diff(probability[np.argsort(scores)]) >= 0).all()
         assert probability.max() > 0.8
 
 
-def test_what_is_promised_allows_for_look_alikes_that_the_mixture_cannot_know() -> None:
+def test_what_is_promised_allows_for_look_alikes_that_the_mixture_cannot_know(constants: SearchConstants) -> None:
     scores, _, left_out = candidates(0, 0.2)
-    mixture, allowed = mixture_probabilities(scores, left_out), probabilities(scores, left_out)
+    mixture, allowed = mixture_probabilities(scores, left_out, constants), probabilities(scores, left_out, constants)
     sure = mixture > 0.5
     assert (allowed[sure] < mixture[sure]).all()
     threshold = float(np.quantile(scores, 0.9))
     assert expected_at(threshold, scores, allowed).precision < expected_at(threshold, scores, mixture).precision
 
 
-def test_particles_that_nothing_resembles_are_all_promised() -> None:
+def test_particles_that_nothing_resembles_are_all_promised(constants: SearchConstants) -> None:
     scores = np.concatenate([np.linspace(0.98, 1.01, 12), [0.54, 0.46, 0.45, 0.42, 0.34]])
-    cutoff = choose_cutoff(scores, mixture_probabilities(scores, np.array([0.997, 0.999, 0.990, 1.002])), None)
+    cutoff = choose_cutoff(
+        scores, mixture_probabilities(scores, np.array([0.997, 0.999, 0.990, 1.002]), constants), None
+    )
     assert (scores >= cutoff.threshold).sum() == 12
     assert cutoff.precision > 0.8 and cutoff.recall > 0.9
 
 
-def test_one_example_and_no_candidates_are_enough_for_an_answer() -> None:
+def test_one_example_and_no_candidates_are_enough_for_an_answer(constants: SearchConstants) -> None:
     scores, is_true, _ = candidates(1, 0.3)
-    cutoff = choose_cutoff(scores - 0.05, probabilities(scores - 0.05, np.zeros(0)), None)
+    cutoff = choose_cutoff(scores - 0.05, probabilities(scores - 0.05, np.zeros(0), constants), None)
     picked = scores - 0.05 >= cutoff.threshold
     assert is_true[picked].mean() > 0.7 and picked[is_true].mean() > 0.7
     empty = choose_cutoff(np.zeros(0), np.zeros(0), 0.9)
-    assert empty.precision == 0 and empty.recall == 0 and 0 < empty.threshold < 1
+    assert empty.precision == 0 and empty.recall == 0 and empty.threshold == 1
 
 
-def test_expectations_are_those_of_the_candidates_above() -> None:
+def test_expectations_are_those_of_the_candidates_above(constants: SearchConstants) -> None:
     scores, probability = np.array([0.9, 0.8, 0.7]), np.array([0.9, 0.5, 0.1])
     cutoff = expected_at(0.75, scores, probability)
     assert cutoff.precision == pytest.approx(0.7)
@@ -108,7 +111,7 @@ def planted(trained: bool) -> Shard:
     return gather([(cells, vectors.reshape(-1, 16), logits.reshape(-1))], 16, Storage.float16, grid, 1.0)
 
 
-def test_rivals_are_the_kinds_of_particle_in_the_project() -> None:
+def test_rivals_are_the_kinds_of_particle_in_the_project(constants: SearchConstants) -> None:
     shard = planted(trained=True)
     assert len(particle_places(shard)) == 40
     rivals = measure_surroundings([shard]).rivals
@@ -116,5 +119,5 @@ def test_rivals_are_the_kinds_of_particle_in_the_project() -> None:
     assert (rivals.max(1) > 0.9).all()
 
 
-def test_an_untrained_particle_head_gives_no_rivals() -> None:
+def test_an_untrained_particle_head_gives_no_rivals(constants: SearchConstants) -> None:
     assert measure_surroundings([planted(trained=False)]).rivals.shape == (0, 16)

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from embed.checksums import BLOCK_BYTES, CheckedRows, checksums_of, rows_per_block
+from embed.examples import Examples, recentre
 from embed.header import FORMAT, IndexHeader
 from embed.index import Index
 from embed.prototype import fit
-from embed.recentre import recentre
-from embed.search import Examples, similarity_map
+from embed.score_map import similarity_map
+from embed.search import search
 from embed.shard import FILES, Shard, Storage, gather
 from embed.surroundings import Surroundings, Vectors
 from tomoseek.errors import InputError
@@ -137,20 +138,20 @@ def test_planted_vectors_are_found_where_they_were_planted(tmp_path: Path) -> No
         field[tuple(cell)] = planted
     index = index_of(shard_of(field), tmp_path)
     points = indices_to_points(cell_to_voxel(where, 4), SPACING)
-    found = index.query(points[:1], run="a", radius_angstrom=60.0, threshold=0.9)["a"]
+    found = index.search({"a": points[:1]}, radius=60.0, threshold=0.9).by_run["a"]
     distance = np.linalg.norm(found.points_xyz[:, None] - points, axis=-1).min(0)
     assert len(found) == 3
     assert (distance < 0.5 * 4 * SPACING).all()
 
 
-def test_particle_floor_hides_cells_unlike_the_examples_and_is_never_above_even_odds(tmp_path: Path) -> None:
+def test_cells_less_particle_like_than_the_examples_are_but_never_those_above_even_odds(tmp_path: Path) -> None:
     field = unit_field()
     index = index_of(shard_of(field), tmp_path)
     lowest_x = {}
     for logit, margin in ((8.0, 2.0), (0.0, 2.0), (0.0, None)):
         examples = Examples(field[2, 3, 4][None], np.array([logit], np.float32))
-        found = index.search(examples, radius_angstrom=1.0, threshold=-10.0, particle_margin=margin)
-        lowest_x[logit, margin] = found.picks["a"].points_xyz[:, 0].min() / (4 * SPACING)
+        found = search(index, examples, radius_angstrom=1.0, threshold=-10.0, particle_margin=margin)
+        lowest_x[logit, margin] = found.by_run["a"].points_xyz[:, 0].min() / (4 * SPACING)
     assert lowest_x[8.0, 2.0] >= 4.5  # logit 0
     assert 2.5 <= lowest_x[0.0, 2.0] < 4.5  # logit -2
     assert lowest_x[0.0, None] < 1.0
@@ -190,7 +191,7 @@ def test_truncated_missing_or_altered_file_is_named_when_it_matters(tmp_path: Pa
             path.write_bytes(content)
         with pytest.raises(InputError, match=name):
             index = Index.open(tmp_path)
-            index.query([[100.0, 100.0, 100.0]], run="a", radius_angstrom=50.0, threshold=-10.0)
+            index.search({"a": [[100.0, 100.0, 100.0]]}, radius=50.0, threshold=-10.0)
 
 
 def test_checksums_are_tested_where_values_are_read(tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_damaged_or_missing_index_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a" / "entry.json").write_text('{"shape": [1')
     with pytest.raises(InputError, match=r"a/entry.json is missing or damaged"):
         Index.open(tmp_path)
-    for content, message in (('{"format": 2', "damaged"), ('{"header": {"format": 1}}', "expected format 2, found 1")):
+    for content, message in (('{"format": 3', "damaged"), ('{"header": {"format": 1}}', "expected format 3, found 1")):
         (tmp_path / "index.json").write_text(content)
         with pytest.raises(InputError, match=message):
             Index.open(tmp_path)
@@ -231,10 +232,10 @@ def test_bad_example_points_are_refused_and_one_example_is_enough(tmp_path: Path
         ([[-60.0, 10.0, 10.0]], "outside"),
     ):
         with pytest.raises(InputError, match=message):
-            index.query(points, run="a", radius_angstrom=50.0)
+            index.search({"a": points}, radius=50.0)
     with pytest.raises(InputError, match="'b' is not in index"):
-        index.query([[1.0, 1.0, 1.0]], run="b", radius_angstrom=50.0)
-    assert len(index.query([[100.0, 100.0, 100.0]], run="a", radius_angstrom=50.0)["a"]) >= 1
+        index.search({"b": [[1.0, 1.0, 1.0]]}, radius=50.0)
+    assert len(index.search({"a": [[100.0, 100.0, 100.0]]}, radius=50.0).by_run["a"]) >= 1
 
 
 def test_clicks_move_onto_their_particle_and_stay_where_none_is_likely() -> None:
@@ -243,10 +244,10 @@ def test_clicks_move_onto_their_particle_and_stay_where_none_is_likely() -> None
     field = unit_field()
     shard = shard_of(field, Storage.float16, logits=logits)
     clicks = np.array([[3.0, 4.0, 5.0], [3.4, 4.4, 4.6], [3.0, 4.0, 6.6], [0.0, 0.0, 0.0]])
-    moved = recentre(clicks, shard, 1.25)
+    moved = recentre(clicks, shard, 1.25, 1.0)
     np.testing.assert_allclose(moved[:2], [[3, 4, 5]] * 2, atol=0.15)
     np.testing.assert_allclose(moved[2, 2], 7.85, atol=0.01)  # as near to the better one as it may go
     np.testing.assert_array_equal(moved[3], clicks[3])
-    np.testing.assert_array_equal(recentre(clicks, shard, 0.0), clicks)
+    np.testing.assert_array_equal(recentre(clicks, shard, 0.0, 1.0), clicks)
     untrained = shard_of(field, logits=np.random.default_rng(0).normal(0, 0.1, GRID).astype(np.float32))
-    np.testing.assert_array_equal(recentre(clicks, untrained, 1.25), clicks)
+    np.testing.assert_array_equal(recentre(clicks, untrained, 1.25, 1.0), clicks)

@@ -2,15 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
-from scipy import ndimage
 
 from pretrain.assemblies import MASS_SPREAD, draw_numbers, procedural
 from pretrain.config import MetricConfig, PretrainConfig
-from pretrain.metric import BACKGROUND, FIRST_INSTANCE, PADDING, MetricLearner
-from pretrain.scene_crops import CLEAR_VOXELS, Scene, draw_crops, unlabelled_places
+from pretrain.scene_crops import Scene
 from tomoseek.command_line import compose_settings
-from tomoseek.network.weights import random_encoder
 from tomoseek.simulate.domains import mass_kda
 
 
@@ -59,50 +55,3 @@ def scene(num_particles: int = 3) -> Scene:
 
 def settings(*words: str) -> PretrainConfig:
     return compose_settings("pretrain", PretrainConfig, ["stage=metric", *words])
-
-
-def test_unlabelled_places_are_dense_and_clear_of_labelled_particles() -> None:
-    config, random, made = settings("metric.instances=12"), np.random.default_rng(0), scene()
-    start = np.array([8, 8, 8])
-    places = unlabelled_places(made, start, config, random)
-    assert len(places) == 12
-    distance = np.linalg.norm(places[:, None] + start - made.points_zyx[None], axis=-1)
-    assert distance.min() > CLEAR_VOXELS
-    smooth = made.halves.mean(0, dtype=np.float32)[8:72, 8:72, 8:72]
-    assert smooth[tuple(places.astype(int).T)].mean() > smooth.mean() + 0.1
-
-
-def test_two_views_show_the_same_places_in_independent_noise() -> None:
-    crops = draw_crops((scene(), scene()), settings("metric.instances=6", "batch_size=4"), np.random.default_rng(3))
-    assert len(crops) == 4
-    (first, first_points, first_label), (second, second_points, second_label) = crops[:2]
-    instance = first_label[first_label >= FIRST_INSTANCE]
-    assert len(instance) == 6
-    np.testing.assert_array_equal(instance, second_label[second_label >= FIRST_INSTANCE])
-    assert not set(instance) & set(crops[2][2].tolist())
-    # Flips undone, the same structure is at the places, and the noise is another.
-    ours, theirs = (points[label >= FIRST_INSTANCE] for points, label in
-                    ((first_points, first_label), (second_points, second_label)))  # fmt: skip
-    for axis in range(3):
-        if not np.allclose(ours[:, axis], theirs[:, axis]):
-            np.testing.assert_allclose(ours[:, axis], 63 - theirs[:, axis])
-            second = np.flip(second, axis)
-    structure = [ndimage.gaussian_filter(volume, 2.0) for volume in (first, second)]
-    assert np.corrcoef(structure[0].ravel(), structure[1].ravel())[0, 1] > 0.8
-    noise = [volume - smooth for volume, smooth in zip((first, second), structure, strict=True)]
-    assert np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1] < 0.1
-
-
-def test_unlabelled_places_are_pulled_together_and_say_nothing_of_particles() -> None:
-    torch.manual_seed(0)
-    learner = MetricLearner(random_encoder("tiny"), settings().metric)
-    points = torch.tensor([[[8.0, 8.0, 8.0], [20.0, 20.0, 20.0]]]).repeat(2, 1, 1)
-    batch = {"input": torch.randn(2, 32, 32, 32), "points": points}
-    same, none = FIRST_INSTANCE + 5, BACKGROUND
-    losses = {
-        name: learner({**batch, "label": torch.tensor(label)})
-        for name, label in {"agree": [[same, none], [same, none]], "background": [[none, none], [none, none]]}.items()
-    }
-    assert losses["agree"]["contrastive"] > 0 == losses["background"]["contrastive"]
-    only_background = learner({**batch, "label": torch.tensor([[PADDING, none], [PADDING, none]])})
-    torch.testing.assert_close(losses["agree"]["particle"], only_background["particle"])

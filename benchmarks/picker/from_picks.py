@@ -28,7 +28,9 @@ from numpy.typing import NDArray
 from benchmarks.pretraining.probe.tomograms import PER_CLASS, STANDARD, Bed, make_bed
 from benchmarks.search.examples import build_index, draw_examples
 from embed.evaluate import evaluate_query
+from embed.examples import read_examples
 from embed.promise import LOWEST_SCORE
+from embed.search import search as search_index
 from finetune.candidates import load_candidates
 from tomoseek.complexes import Complex
 from tomoseek.demo.plan import bracket
@@ -105,10 +107,9 @@ def search(bed: Bed, picks: Points, device: torch.device) -> dict[str, Any]:
         index = build_index(Path(folder) / "index", ENCODER, bed, device)
         built = time.process_time()
         found = {
-            key: index.search(
-                index.read_examples(points, runs[SUPPORT]), radius_angstrom=bed.radii[key],
+            key: search_index(index, read_examples(index, points, runs[SUPPORT]), radius_angstrom=bed.radii[key],
                 runs=[run for k, run in enumerate(runs) if k != SUPPORT], threshold=LOWEST_SCORE,
-            ).picks
+            ).by_run
             for key, points in picks.items()
         }  # fmt: skip
     seconds = {"build_seconds": built - start, "search_seconds": time.process_time() - built}

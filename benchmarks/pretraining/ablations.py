@@ -56,7 +56,6 @@ def arms(maps: Path | None) -> dict[str, list[Part]]:
         "no ViT": [Part("metric", words=("model.depth=0",))],
         "linear patches": [Part("metric", words=("model.tokenizer=patches",))],
         "any mass, no families": [Part("metric", words=("metric.siblings=1",))],
-        "two views agree": [Part("metric", words=("metric.instances=16",))],
         "30 classes": [Part("metric", words=("metric.num_classes=30",))],
         "100 classes": [Part("metric", words=("metric.num_classes=100",))],
         "300 classes": [Part("metric", words=("metric.num_classes=300",))],

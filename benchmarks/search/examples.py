@@ -7,7 +7,7 @@ The tomograms of `benchmarks.pretraining.probe`, embedded into an index on disk.
 other two are searched, by turns; every class, several draws. "Promise" is the expected precision that the query
 reports for a threshold, without ground truth; "kept" the precision there was. Negatives are the best wrong picks in
 the tomogram of the examples, as one would mark them after a first look. Clicks are examples two voxels off along each
-axis, searched with as they are, and after `embed.recentre`. Prints Markdown.
+axis, searched with as they are, and after they were moved onto their particles (`embed.examples`). Prints Markdown.
 """
 
 import argparse
@@ -21,15 +21,13 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from benchmarks.pretraining.probe.tomograms import STANDARD, Bed, make_bed
-from embed.build import add_tomograms, open_or_create
 from embed.evaluate import evaluate_query
-from embed.header import new_header
-from embed.index import Found, Index
+from embed.examples import Examples, read_examples
+from embed.index import Index
 from embed.promise import LOWEST_SCORE, choose_cutoff
 from embed.prototype import RIVAL_WEIGHT
-from embed.search import Examples
+from embed.search import Found, search
 from tomoseek.files import atomic_write_json
-from tomoseek.network.weights import load_encoder
 from tomoseek.picks.points import Picks
 from tomoseek.running import pick_device, progress
 
@@ -42,9 +40,9 @@ CLICK_VOXELS = 2.0  # standard deviation of careless clicks, along each axis
 
 def build_index(folder: Path, source: str, bed: Bed, device: torch.device) -> Index:
     """Embed all tomograms of a bed with one encoder."""
-    encoder = load_encoder(source, device)
-    index = open_or_create(folder, new_header(encoder, source))
-    add_tomograms(index, encoder, bed.tomograms, device)
+    index = Index.create(folder, source, device=str(device))
+    for tomogram in bed.tomograms:
+        index.add(tomogram)
     return index
 
 
@@ -66,42 +64,42 @@ def trial(index: Index, bed: Bed, key: str, support: int, shots: int, seed: int)
     runs = [tomogram.run for tomogram in bed.tomograms]
     points = bed.points[support][key]
     chosen = draw_examples(points, support, shots, seed)
-    examples = index.read_examples(chosen, runs[support])
+    examples = read_examples(index, chosen, runs[support])
     entry = index.entries[runs[support]]
     noise = np.random.default_rng([seed, support, shots]).normal(0, CLICK_VOXELS, chosen.shape)
     clicks = chosen + noise * entry.voxel_spacing
     clicks = np.clip(clicks, 0, (np.array(entry.shape)[::-1] - 1) * entry.voxel_spacing)
     others = {run: bed.points[k][key] for k, run in enumerate(runs) if k != support}
 
-    def search(
+    def look(
         names: list[str], rival_weight: float = RIVAL_WEIGHT, negatives: Examples | None = None,
         examples: Examples = examples,
     ) -> Found:  # fmt: skip
-        return index.search(
-            examples, radius_angstrom=bed.radii[key], runs=names, threshold=LOWEST_SCORE, rival_weight=rival_weight,
-            negatives=negatives,
+        return search(
+            index, examples, radius_angstrom=bed.radii[key], runs=names, threshold=LOWEST_SCORE,
+            rival_weight=rival_weight, negatives=negatives,
         )  # fmt: skip
 
-    plain = search(list(others), 0.0, examples=index.read_examples(chosen, runs[support], 0))
-    found = search(list(others))
-    as_clicked = search(list(others), examples=index.read_examples(clicks, runs[support], 0))
-    recentred = search(list(others), examples=index.read_examples(clicks, runs[support]))
-    at_home = search([runs[support]]).picks[runs[support]].points_xyz
+    plain = look(list(others), 0.0, examples=read_examples(index, chosen, runs[support], 0))
+    found = look(list(others))
+    as_clicked = look(list(others), examples=read_examples(index, clicks, runs[support], 0))
+    recentred = look(list(others), examples=read_examples(index, clicks, runs[support]))
+    at_home = look([runs[support]]).by_run[runs[support]].points_xyz
     wrong = at_home[cKDTree(points).query(at_home)[0] > bed.radii[key]][:NUM_NEGATIVES]
-    corrected = search(list(others), negatives=index.read_examples(wrong, runs[support], 0) if len(wrong) else None)
-    whole = evaluate_query(others, found.picks, bed.radii[key])
+    corrected = look(list(others), negatives=read_examples(index, wrong, runs[support], 0) if len(wrong) else None)
+    whole = evaluate_query(others, found.by_run, bed.radii[key])
     record = {
-        "plain": evaluate_query(others, plain.picks, bed.radii[key])["average_precision"],
+        "plain": evaluate_query(others, plain.by_run, bed.radii[key])["average_precision"],
         "rivals": whole["average_precision"],
-        "negatives": evaluate_query(others, corrected.picks, bed.radii[key])["average_precision"],
-        "as_clicked": evaluate_query(others, as_clicked.picks, bed.radii[key])["average_precision"],
-        "recentred": evaluate_query(others, recentred.picks, bed.radii[key])["average_precision"],
+        "negatives": evaluate_query(others, corrected.by_run, bed.radii[key])["average_precision"],
+        "as_clicked": evaluate_query(others, as_clicked.by_run, bed.radii[key])["average_precision"],
+        "recentred": evaluate_query(others, recentred.by_run, bed.radii[key])["average_precision"],
         "best_f1": whole["best_f1"],
         "promises": [],
     }
     for precision in (*WANTED, None):
         cutoff = choose_cutoff(*found.ranked, precision)
-        true = evaluate_query(others, above(found.picks, cutoff.threshold), bed.radii[key])
+        true = evaluate_query(others, above(found.by_run, cutoff.threshold), bed.radii[key])
         kept = {"wanted": precision, "promised": cutoff.precision, "precision": true["precision"]}
         kept |= {"promised_recall": cutoff.recall, "recall": true["recall"]}
         record["promises"].append(kept)

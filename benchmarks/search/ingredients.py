@@ -23,10 +23,12 @@ from sklearn.linear_model import LogisticRegression
 from benchmarks.pretraining.probe.tomograms import STANDARD, Bed, make_bed
 from benchmarks.search.examples import build_index, draw_examples
 from embed.evaluate import evaluate_query
+from embed.examples import Examples, read_examples
 from embed.index import Index
 from embed.promise import LOWEST_SCORE, probabilities
 from embed.prototype import RIVAL_WEIGHT, TOO_ALIKE, Prototype, fit, leave_one_out, mean_direction
-from embed.search import PARTICLE_MARGIN, Examples, particle_floor
+from embed.score_map import PARTICLE_MARGIN, lowest_logit
+from embed.search import rank
 from embed.surroundings import Surroundings, Vectors, particle_places
 from tomoseek.picks.peaks import suppress
 from tomoseek.picks.points import Picks
@@ -56,8 +58,8 @@ class Task:
 
     def rank(self, prototype: Prototype) -> dict[str, Picks]:
         """Localise what a prototype finds."""
-        floor = particle_floor(self.examples.particle_logit, PARTICLE_MARGIN)
-        return self.index.rank(prototype, self.radius_angstrom, self.runs, LOWEST_SCORE, floor)
+        least = lowest_logit(self.examples.particle_logit, PARTICLE_MARGIN)
+        return rank(self.index, prototype, self.radius_angstrom, self.runs, LOWEST_SCORE, least)
 
     def along(self, direction: Vectors, others: Vectors) -> Prototype:
         """Score by a direction alone: 0 for the mean of what it tells the examples from, 1 for the mean example."""
@@ -102,12 +104,14 @@ def second_round(task: Task, rival_weight: float) -> dict[str, Picks]:
     examples, surroundings = task.examples.vectors, task.surroundings
     first = task.rank(fit(examples, surroundings, rival_weight))
     scores = np.concatenate([picks.scores for picks in first.values()])
-    likely = probabilities(scores, leave_one_out(examples, surroundings, rival_weight))
+    constants = task.index.header.constants
+    assert constants is not None  # the shipped encoder is calibrated
+    likely = probabilities(scores, leave_one_out(examples, surroundings, rival_weight), constants)
     enough = np.sort(scores[likely >= SURE])[::-1][:MOST_ADDED]
     if not len(enough):
         return first
     added = [
-        task.index.read_examples(picks.points_xyz[picks.scores >= enough[-1]], run, 0).vectors
+        read_examples(task.index, picks.points_xyz[picks.scores >= enough[-1]], run, 0).vectors
         for run, picks in first.items() if (picks.scores >= enough[-1]).any()
     ]  # fmt: skip
     return task.rank(fit(np.concatenate([examples, *added]), surroundings, rival_weight))
@@ -146,7 +150,7 @@ def measure(index: Index, bed: Bed, seeds: int, regime: str) -> dict[tuple[str, 
         others = {run: bed.points[k][key] for k, run in enumerate(runs) if k != support}
         for shots in SHOTS:
             chosen = draw_examples(bed.points[support][key], support, shots, seed)
-            examples = index.read_examples(chosen, runs[support], 0)
+            examples = read_examples(index, chosen, runs[support], 0)
             task = Task(index, examples, index.surroundings(), places, list(others), bed.radii[key])
             for name, part in PARTS.items():
                 scores = evaluate_query(others, part(task), bed.radii[key])

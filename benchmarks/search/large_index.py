@@ -19,8 +19,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from embed.examples import read_examples
 from embed.index import Index, indexed_runs
-from embed.search import PARTICLE_MARGIN, particle_floor
+from embed.score_map import PARTICLE_MARGIN, lowest_logit
 from embed.threads import in_threads
 from tomoseek.files import atomic_write_json
 from tomoseek.picks.copick_picks import read_picks
@@ -73,8 +74,8 @@ def example_vectors(out: Path, index: Index) -> tuple[NDArray[np.float32], float
     """Vectors at true particles, to be searched for one by one; the particle floor and points of the first few."""
     root = open_project(str(out / "project"))
     points = read_picks(root, SOURCE, OBJECT, USER_ID, SESSION_ID).points_xyz
-    examples = index.read_examples(points[:QUERIES], SOURCE)
-    floor = particle_floor(examples.particle_logit[:NUM_EXAMPLES], PARTICLE_MARGIN)
+    examples = read_examples(index, points[:QUERIES], SOURCE)
+    floor = lowest_logit(examples.particle_logit[:NUM_EXAMPLES], PARTICLE_MARGIN)
     return examples.vectors, floor, points[:NUM_EXAMPLES].round(1).tolist()
 
 
@@ -90,7 +91,7 @@ def growth_row(out: Path, count: int) -> list[str]:
         vectors, lambda query: in_threads(lambda shard: shard.nearest(query, NEIGHBOURS, floor), shards)
     )
     words = ["embed", "query", f"data.project={out / 'project'}", f"index={out / 'index'}", f"points={points}"]
-    words += [f"run={SOURCE}", f"name={OBJECT}", f"out_dir={out / 'fewshot'}"]
+    words += [f"run={SOURCE}", f"name={OBJECT}", f"out_dir={out / 'search'}"]
     warm = min(command(*words) for _ in range(2))
     forget(out / "index")
     cold = command(*words)

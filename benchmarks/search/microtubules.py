@@ -16,16 +16,16 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from embed.build import add_tomograms, open_or_create
-from embed.header import new_header
+from embed.examples import read_examples
 from embed.index import Index
 from embed.prototype import Prototype
-from embed.search import similarity_map
+from embed.score_map import similarity_map
+from embed.search import search
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig, Polarity
 from tomoseek.files import atomic_write_json
 from tomoseek.geometry import cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
-from tomoseek.network.weights import load_encoder
+from tomoseek.network.weights import fingerprint, load_encoder
 from tomoseek.picks.copick_picks import write_picks
 from tomoseek.picks.points import Picks
 from tomoseek.running import pick_device
@@ -171,29 +171,30 @@ def main() -> None:
     out: Path = arguments.out_dir
     make_project(arguments.data, out / "project")
     device = pick_device(arguments.device)
-    encoder = load_encoder(arguments.encoder, device)
     config = DataConfig(
         project=str(out / "project"), runs=None, tomogram_type="wbp", voxel_spacing=None, polarity=POLARITY
     )
     tomograms = {tomogram.run: tomogram for tomogram in find_tomograms(config)}
-    header = new_header(encoder, arguments.encoder)
-    index = open_or_create(out / f"index-{header.fingerprint}", header)
-    add_tomograms(index, encoder, list(tomograms.values()), device)
+    index = Index.create(
+        out / f"index-{fingerprint(load_encoder(arguments.encoder))}", arguments.encoder, device=str(device)
+    )
+    for tomogram in tomograms.values():
+        index.add(tomogram)
 
     points = indices_to_points(EXAMPLE_INDICES, VOXEL_SPACING)
-    examples = index.read_examples(points, EXAMPLE_TUBE.run)
-    found = index.search(examples, radius_angstrom=RADIUS)
+    examples = read_examples(index, points, EXAMPLE_TUBE.run)
+    found = search(index, examples, radius_angstrom=RADIUS)
     root = create_project(out / "project", [])
-    for run, picks in found.picks.items():
-        write_picks(root, run, NAME, picks, "tomoseek", "fewshot")
+    for run, picks in found.by_run.items():
+        write_picks(root, run, NAME, picks, "tomoseek", "search")
     scores = {run: dense_scores(index, run, found.prototype) for run in tomograms}
     shares = {
-        tube.run: wall_shares(tube, found.picks[tube.run], tomograms[tube.run])
+        tube.run: wall_shares(tube, found.by_run[tube.run], tomograms[tube.run])
         for tube in (EXAMPLE_TUBE, SEARCHED_TUBE)
     }
     record = {
         "encoder": arguments.encoder,
-        "fingerprint": header.fingerprint,
+        "fingerprint": index.header.fingerprint,
         "examples": {"run": EXAMPLE_TUBE.run, "points_xyz": points.tolist()},
         "threshold": found.cutoff.threshold,
         "expected_precision": found.cutoff.precision,
@@ -201,7 +202,7 @@ def main() -> None:
         "runs": shares,
     }
     atomic_write_json(out / "microtubules.json", record)
-    draw(tomograms, scores, found.picks, found.cutoff.threshold, arguments.encoder, out / "microtubules.png")
+    draw(tomograms, scores, found.by_run, found.cutoff.threshold, arguments.encoder, out / "microtubules.png")
     for run, share in shares.items():
         print(f"{run}: {share}")
     print(out / "microtubules.png")

@@ -19,9 +19,10 @@ from benchmarks.pretraining.probe.tomograms import STANDARD, Bed, make_bed
 from benchmarks.search.examples import build_index, draw_examples
 from embed.conflicts import resolve_conflicts
 from embed.evaluate import evaluate_query
-from embed.index import Found, Index
+from embed.examples import merge_examples, read_examples
+from embed.index import Index
 from embed.promise import LOWEST_SCORE
-from embed.search import merge_examples
+from embed.search import Found, search
 from tomoseek.running import pick_device, progress
 
 SHOTS, ENCODER = 5, "shipped"
@@ -34,14 +35,14 @@ def trial(index: Index, bed: Bed, support: int, seed: int) -> dict[str, list[lis
     truth = {run: bed.points[k] for k, run in enumerate(runs) if k != support}
     examples = {}
     for key, points in bed.points[support].items():
-        examples[key] = index.read_examples(draw_examples(points, support, SHOTS, seed), runs[support])
+        examples[key] = read_examples(index, draw_examples(points, support, SHOTS, seed), runs[support])
 
-    def search(threshold: float | None, informed: bool) -> dict[str, Found]:
+    def look(threshold: float | None, informed: bool) -> dict[str, Found]:
         found = {}
         for key, value in examples.items():
             others = merge_examples(examples[k] for k in examples if k != key) if informed else None
-            found[key] = index.search(
-                value, radius_angstrom=bed.radii[key], runs=list(truth), threshold=threshold, negatives=others
+            found[key] = search(
+                index, value, radius_angstrom=bed.radii[key], runs=list(truth), threshold=threshold, negatives=others
             )
         return found
 
@@ -49,7 +50,7 @@ def trial(index: Index, bed: Bed, support: int, seed: int) -> dict[str, list[lis
         rows = []
         for key, radius in bed.radii.items():
             reference = {run: points[key] for run, points in truth.items()}
-            whole, picked = (evaluate_query(reference, found[key].picks, radius) for found in (ranked, chosen))
+            whole, picked = (evaluate_query(reference, found[key].by_run, radius) for found in (ranked, chosen))
             share, recall = picked["precision"], picked["recall"]
             f1 = 2 * share * recall / max(share + recall, 1e-9)
             rows.append([whole["average_precision"], share, recall, f1, chosen[key].cutoff.precision])
@@ -57,7 +58,7 @@ def trial(index: Index, bed: Bed, support: int, seed: int) -> dict[str, list[lis
 
     rows = {}
     for name, informed in {"alone": False, "negatives": True}.items():
-        found = search(LOWEST_SCORE, informed), search(None, informed)
+        found = look(LOWEST_SCORE, informed), look(None, informed)
         rows[name] = figures(*found)
         resolved = [resolve_conflicts(index, each, examples, bed.radii)[0] for each in found]
         rows[f"{name}, one particle to a place"] = figures(*resolved)

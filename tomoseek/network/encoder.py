@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tomoseek.network.pyramid import ConvPyramid, LinearPatches, SampleGroupNorm
+from tomoseek.network.search_constants import SearchConstants
 from tomoseek.network.transformer import Transformer, token_grid
 
 
@@ -61,6 +62,7 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
+        self.search_constants: SearchConstants | None = None  # measured once it is trained, and kept with its weights
         _, c4, c8 = config.conv_channels
         fused = config.fused_channels
         self.pyramid: nn.Module = (

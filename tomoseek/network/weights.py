@@ -21,13 +21,22 @@ from tomoseek.config import CONFIG_DIR
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_bytes, atomic_write_json
 from tomoseek.network.encoder import Encoder, EncoderConfig
+from tomoseek.network.search_constants import SearchConstants
 from tomoseek.network.sources import WEIGHTS as WEIGHTS  # those who save an encoder look for its file
 from tomoseek.network.sources import find_weights, hub_obstacle
 from tomoseek.provenance import code_version
+from tomoseek.tomograms.normalise import CLIP
 
 DESCRIPTION = "encoder.json"
 # One key alone: safetensors writes several in no fixed order, and equal encoders shall be equal files.
 METADATA_KEY = "tomoseek"
+# What an encoder expects of its input, told to those who feed it without this package.
+NORMALISATION = {
+    "zero": "median of the tomogram",
+    "one": "half the distance of its 16th and 84th percentile",
+    "clipped_at": CLIP,
+    "protein": "positive",
+}
 
 
 def save_encoder(encoder: Encoder, folder: Path, provenance: dict[str, Any]) -> None:
@@ -128,6 +137,8 @@ def load_encoder(source: str | Path, device: torch.device | str = "cpu") -> Enco
         description = read_description(path)
         encoder = Encoder(EncoderConfig(**description["model"]))
         encoder.load_state_dict(load_file(path))
+        if constants := description.get("search_constants"):
+            encoder.search_constants = SearchConstants(**constants)
         expected, found = description["fingerprint"], fingerprint(encoder)
     except InputError:
         raise
@@ -165,6 +176,25 @@ def read_description(path: Path) -> dict[str, Any]:
     return description
 
 
+def write_search_constants(path: Path, constants: SearchConstants) -> None:
+    """Write into a file of weights what searches with it may promise; the weights stay as they are.
+
+    Parameters
+    ----------
+    path
+        A file that `save_encoder` or `export_encoder` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file does not describe itself.
+    """
+    description = read_description(path) | {"search_constants": dataclasses.asdict(constants)}
+    atomic_write_bytes(path, save(load_file(path), metadata={METADATA_KEY: json.dumps(description)}))
+    if (beside := path.with_name(DESCRIPTION)).is_file():
+        atomic_write_json(beside, description)
+
+
 def model_config(name: str) -> EncoderConfig:
     """Read ``configs/model/<name>.yaml``.
 
@@ -199,9 +229,12 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def _describe(encoder: Encoder, provenance: dict[str, Any]) -> dict[str, Any]:
+    constants = encoder.search_constants
     return {
         "model": dataclasses.asdict(encoder.config),
         "fingerprint": fingerprint(encoder),
+        "input": {"voxel_spacing": encoder.config.voxel_spacing, **NORMALISATION},
+        "search_constants": None if constants is None else dataclasses.asdict(constants),
         "provenance": {**code_version(), **provenance},
     }
 

@@ -149,7 +149,7 @@ def object_radii(
     Parameters
     ----------
     root
-        Copick project.
+        Copick project, if there is one.
     wanted
         Names of objects; None is every particle object of the project, in its order, but for those without a radius,
         of which it is warned.
@@ -163,16 +163,17 @@ def object_radii(
         of what is not wanted.
     """
     given = given or {}
-    known = {item.name: float(item.radius or 0) for item in root.pickable_objects if item.is_particle}
+    objects = root.pickable_objects if root is not None else ()
+    known = {item.name: float(item.radius or 0) for item in objects if item.is_particle}
     names = list(known if wanted is None else wanted)
     if strays := sorted(set(given) - set(names)):
         raise InputError(f"radius: expected radii of {listed(names)}, found one of '{strays[0]}'; correct its name")
     radii = {}
     for name in names:
-        if name not in known and name not in given:
+        if name not in known and name not in given and not (root is None and name in COMPLEXES):
+            where = f"is no particle of the project ({listed(known)})" if root is not None else "nothing says"
             raise InputError(
-                f"expected the radius of '{name}' in Å, which is no particle of the project ({listed(known)}); give "
-                "radius=..., or correct the name"
+                f"expected the radius of '{name}' in Å, which {where}; give radius=..., or correct the name"
             )
         if known.get(name) and abs(given.get(name, known[name]) - known[name]) > 1e-6:
             raise InputError(

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.pretraining.probe.tomograms import PER_CLASS, Bed
 from embed.evaluate import evaluate_query
 from embed.prototype import fit
-from embed.search import particle_floor
+from embed.score_map import lowest_logit
 from embed.surroundings import NUM_BACKGROUND, Surroundings, likely_cells, rival_vectors
 from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
 from tomoseek.network.strides import EMBEDDING_STRIDE
@@ -108,7 +108,7 @@ def search(
         score_map = prototype.score(dense.vectors.reshape(-1, e)).reshape(z, y, x)
         allowed = None
         if dense.particle_logit is not None and logits is not None:
-            allowed = dense.particle_logit >= particle_floor(logits, 2.0)
+            allowed = dense.particle_logit >= lowest_logit(logits, 2.0)
         found[other] = peaks_of(score_map, bed.radii[key], bed.regime.voxel_spacing, allowed=allowed)
     return ranking(bed, found, key)
 

@@ -1,0 +1,95 @@
+"""Do the probabilities and thresholds of a search keep their word?
+
+    python -m benchmarks.search.promise --maps ../shared/data/maps
+
+Searches tomograms of known particles as `embed calibrate` does: those of development, and the untouched ones of
+`benchmarks.search.examples`. By the mixture of scores alone and with the correction that travels with the encoder: how
+many candidates of a given probability are true, and how far promised precisions lie from kept ones. Prints Markdown.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.pretraining.probe.tomograms import STANDARD, make_bed
+from benchmarks.search.examples import WANTED, build_index
+from embed.calibrate import SHOTS, Trial, trial
+from embed.calibration_tomograms import Known
+from embed.promise import choose_cutoff, mixture_probabilities, probabilities
+from tomoseek.errors import InputError
+from tomoseek.network.search_constants import SearchConstants
+from tomoseek.network.weights import load_encoder
+from tomoseek.running import pick_device, progress
+
+BANDS = (0.05, 0.4, 0.8, 0.9, 0.97, 1.0)
+Floats = NDArray[np.floating[Any]]
+Probability = Callable[[Floats, Floats, SearchConstants], Floats]
+
+
+def trials(
+    maps: Path | None, regime: str, development: bool, encoder: str, seeds: int, device: torch.device
+) -> list[Trial]:
+    """Search the tomograms of one kind for every class, from every tomogram and several draws."""
+    bed = make_bed(regime, maps, development)
+    known = [Known(tomogram, points, bed.radii) for tomogram, points in zip(bed.tomograms, bed.points, strict=True)]
+    with tempfile.TemporaryDirectory() as folder:
+        index = build_index(Path(folder) / "index", encoder, bed, device)
+        draws = list(product(bed.radii, range(len(known)), SHOTS, range(seeds)))
+        return [
+            trial(index, known, name, support, shots, np.random.default_rng([seed, support]))
+            for name, support, shots, seed in progress(draws, f"search {regime}", "search")
+        ]
+
+
+def shares(found: list[Trial], probability: Probability, constants: SearchConstants) -> list[str]:
+    """Share of true candidates in each band of probability."""
+    given = np.concatenate([probability(one.scores, one.left_out, constants) for one in found])
+    true = np.concatenate([one.is_true for one in found])
+    band = np.digitize(given, BANDS)
+    return [f"{true[band == k].mean():.2f}" if (band == k).any() else "–" for k in range(1, len(BANDS))]
+
+
+def promises(found: list[Trial], probability: Probability, constants: SearchConstants) -> list[str]:
+    """Promised less kept precision, absolute and signed, where it was promised."""
+    errors = []
+    for one in found:
+        given = probability(one.scores, one.left_out, constants)
+        for wanted in WANTED:
+            cutoff = choose_cutoff(one.scores, given, wanted)
+            if cutoff.precision is not None and cutoff.precision >= wanted:
+                errors.append(cutoff.precision - one.is_true[one.scores >= cutoff.threshold].mean())
+    asked = len(WANTED) * len(found)
+    return [f"{np.abs(errors).mean():.2f}", f"{np.mean(errors):+.2f}", f"{len(errors) / asked:.0%}"]
+
+
+def main() -> None:
+    """Search, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--maps", type=Path, help="folder of density maps named after their PDB entries")
+    parser.add_argument("--encoder", default="shipped")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    constants = load_encoder(arguments.encoder).search_constants
+    if constants is None:
+        raise InputError(f"encoder: expected a calibrated one, found {arguments.encoder}; run embed calibrate")
+    bands = [f"true of {low:g} to {high:g}" for low, high in pairwise(BANDS)]
+    header = ["tomograms", "probability", *bands, "promise less kept, absolute", "signed", "promises given"]
+    print(f"| {' | '.join(header)} |", "|---" * len(header) + "|", sep="\n")
+    for kind, regime in product(("development", "untouched"), STANDARD):
+        given = (arguments.encoder, arguments.seeds, pick_device(arguments.device))
+        each = trials(arguments.maps, regime, kind == "development", *given)
+        for name, probability in {"mixture": mixture_probabilities, "corrected": probabilities}.items():
+            row = [*shares(each, probability, constants), *promises(each, probability, constants)]
+            print(f"| {' | '.join([f'{kind}, {regime}', name, *row])} |")
+
+
+if __name__ == "__main__":
+    main()

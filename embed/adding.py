@@ -1,0 +1,157 @@
+"""Tomograms are embedded into the index, each claimed by one process and kept as soon as it is whole."""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from embed.dense import check_tile, contrast_values, embed_blocks, grid_shape
+from embed.entry import ShardEntry, check_ours, entry_or_none, remove_run
+from embed.header import new_header
+from embed.index import INDEX_FILE, Index
+from embed.shard import Storage, gather
+from tomoseek.errors import InputError
+from tomoseek.messages import warn
+from tomoseek.network.encoder import Encoder
+from tomoseek.network.weights import fingerprint, load_encoder
+from tomoseek.running import pick_device
+from tomoseek.tomograms.tomogram import Tomogram
+
+CLAIMS = ".claims"
+
+
+def start_index(
+    kind: type[Index], folder: Path, source: str | Path | Encoder, storage: Storage, keep_fraction: float, tile: int,
+    overlap: int, device_name: str,
+) -> Index:  # fmt: skip
+    """Start an index, or open the one that is there, ready to add to it; see `Index.create`."""
+    check_tile(tile, overlap)
+    device = pick_device(device_name)
+    if isinstance(source, Encoder):
+        encoder, words = source.eval().to(device), "an encoder in memory"
+    else:
+        encoder, words = load_encoder(source, device), str(source)
+    header = new_header(
+        encoder, words, storage=storage, keep_fraction=keep_fraction, tile=tile, overlap=overlap
+    )  # fmt: skip
+    with claim(folder, INDEX_FILE, wait=True):
+        if not (folder / INDEX_FILE).exists():
+            kind(folder, header, {}).write_header()
+        index = kind.open(folder, repairing=True)
+        index.check_encoder(header.fingerprint, header.encoder)
+        for setting in ("storage", "keep_fraction", "tile", "overlap", "stride", "dimension"):
+            before, now = getattr(index.header, setting), getattr(header, setting)
+            if before != now:
+                raise InputError(
+                    f"index {folder}: it was built with {setting}={before}, found {setting}={now}; keep the "
+                    "setting or give another index folder"
+                )
+        if index.header.constants != header.constants:  # the encoder was calibrated meanwhile
+            index.header.constants = header.constants
+            index.write_header()
+    index.use(encoder, device)
+    return index
+
+
+def encoder_of(index: Index) -> tuple[Encoder, torch.device]:
+    """Load the encoder that built an index.
+
+    Raises
+    ------
+    InputError
+        If it is not to be had any more, or is another now.
+    """
+    device = pick_device("auto")
+    encoder = load_encoder(index.header.encoder, device)
+    index.check_encoder(fingerprint(encoder), index.header.encoder)
+    return encoder, device
+
+
+@contextmanager
+def claim(folder: Path, name: str, wait: bool = False) -> Iterator[bool]:
+    """Claim a run, or another part of the index, for this builder; False when another one has it.
+
+    The operating system lets go of a claim when its program ends, however it ends.
+
+    Parameters
+    ----------
+    wait
+        Until it is free, instead of giving up.
+    """
+    (folder / CLAIMS).mkdir(parents=True, exist_ok=True)
+    with (folder / CLAIMS / name).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def drop_runs(folder: Path, names: set[str]) -> None:
+    """Take runs that the project no longer has out of the index, and their files off the disk."""
+    for name in sorted(names):
+        with claim(folder, name) as mine:
+            if mine:
+                print(f"run {name}: no longer in the project; dropped from the index")
+                remove_run(folder / name)
+
+
+def add_tomogram(
+    index: Index, encoder: Encoder, tomogram: Tomogram, device: torch.device, batch_size: int = 1, progress: bool = True
+) -> bool:
+    """Embed a tomogram into the index and tell whether that was necessary; see `Index.add`.
+
+    A run's folder appears in the index when it is whole: whenever the program is stopped, what is there is a usable
+    index.
+    """
+    if mismatch := tomogram.unfamiliar_spacing(encoder.config.voxel_spacing, "the encoder"):
+        warn(mismatch)
+    with claim(index.folder, tomogram.run) as mine:
+        if not mine:
+            print(f"run {tomogram.run}: another builder is embedding it")
+            return False
+        return embed_claimed(index, encoder, tomogram, device, batch_size, progress)
+
+
+def embed_claimed(
+    index: Index, encoder: Encoder, tomogram: Tomogram, device: torch.device, batch_size: int, progress: bool
+) -> bool:
+    """Embed one claimed tomogram, unless the index holds it, and tell whether that was necessary."""
+    header, folder = index.header, index.folder / tomogram.run
+    check_ours(folder)
+    contrast = contrast_values(tomogram)
+    if folder.exists():
+        entry = entry_or_none(folder)  # another builder may have written it since the index was opened
+        if entry is not None and is_same(entry, tomogram, contrast) and entry.is_whole(folder):
+            print(f"run {tomogram.run}: reused, {entry.num_vectors:,} vectors")
+            index.entries[tomogram.run] = entry
+            return False
+        print(f"run {tomogram.run}: its tomogram or its index files changed; embedding it again")
+    started = time.perf_counter()
+    blocks = embed_blocks(
+        encoder, tomogram, tile=header.tile, overlap=header.overlap, batch_size=batch_size, device=device,
+        progress=progress,
+    )  # fmt: skip
+    grid = grid_shape(tomogram.shape)
+    shard = gather(blocks, header.dimension, Storage(header.storage), grid, header.keep_fraction)
+    index.entries[tomogram.run] = shard.save(
+        folder, tomogram_type=tomogram.tomogram_type, voxel_spacing=float(tomogram.voxel_spacing),
+        shape=[int(size) for size in tomogram.shape], contrast=contrast,
+        seconds=round(time.perf_counter() - started, 3),
+    )  # fmt: skip
+    return True
+
+
+def is_same(entry: ShardEntry, tomogram: Tomogram, contrast: list[float]) -> bool:
+    """Tell whether a run's entry was made from this very tomogram, by type, spacing, shape and contrast."""
+    return bool(
+        entry.tomogram_type == tomogram.tomogram_type
+        and np.isclose(entry.voxel_spacing, tomogram.voxel_spacing)
+        and tuple(entry.shape) == tuple(tomogram.shape)
+        and np.allclose(entry.contrast, contrast, rtol=1e-4)
+    )
