@@ -1,21 +1,22 @@
-"""From command line and YAML to one typed dataclass per command."""
+"""From command line and YAML to one typed dataclass per command.
+
+Hydra and OmegaConf are imported where they are used: a command's help waits for neither.
+"""
 
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+import yaml
 
 from tomoseek.config import CONFIG_DIR
 from tomoseek.errors import InputError
 from tomoseek.messages import show_notices_plainly
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 Schema = TypeVar("Schema")
 
@@ -33,7 +34,7 @@ class Command(NamedTuple):
         return get_type_hints(main)["config"], main
 
 
-def to_dataclass(schema: type[Schema], config: DictConfig) -> Schema:
+def to_dataclass(schema: type[Schema], config: "DictConfig") -> Schema:
     """Check a composed config against its dataclass and build the dataclass.
 
     Raises
@@ -41,6 +42,9 @@ def to_dataclass(schema: type[Schema], config: DictConfig) -> Schema:
     InputError
         If a value has the wrong type, is missing (``???``) or fails a cross-field check.
     """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
         built = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
     except OmegaConfBaseException as error:
@@ -58,6 +62,8 @@ def compose_settings(config_name: str, schema: type[Schema], words: Sequence[str
     InputError
         As `to_dataclass`.
     """
+    import hydra
+
     with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         return to_dataclass(schema, hydra.compose(config_name, list(words)))
 
@@ -73,12 +79,18 @@ def launch(command: Command) -> None:
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text(command.config_name))
         return
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf.errors import OmegaConfBaseException
+
     show_notices_plainly()
     schema, main = command.load()
     started = False
 
     @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=command.config_name)
-    def entry(config: DictConfig) -> object:
+    def entry(config: "DictConfig") -> object:
         nonlocal started
         started = True
         sweep = HydraConfig.get()
@@ -125,16 +137,12 @@ def help_text(config_name: str) -> str:
     parts = ["Settings are given as key=value; these are the defaults.", ""]
     text = (CONFIG_DIR / f"{config_name}.yaml").read_text()
     parts.append(text.rstrip())
-    settings = OmegaConf.create(text)
-    assert isinstance(settings, DictConfig)
-    for entry in settings.get("defaults", []):
-        if isinstance(entry, DictConfig):
-            for group, option in entry.items_ex():
-                group = str(group)
-                folder = CONFIG_DIR / group
-                if folder.is_dir() and option is not None:
-                    choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-                    parts += ["", f"{group}:   # {group}={option}; choices: {choices}"]
-                    body = (folder / f"{option}.yaml").read_text().rstrip()
-                    parts += [f"  {line}" if line else "" for line in body.splitlines()]
+    for entry in yaml.safe_load(text).get("defaults", []):
+        for group, option in entry.items() if isinstance(entry, dict) else ():
+            folder = CONFIG_DIR / group
+            if folder.is_dir() and option is not None:
+                choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+                parts += ["", f"{group}:   # {group}={option}; choices: {choices}"]
+                body = (folder / f"{option}.yaml").read_text().rstrip()
+                parts += [f"  {line}" if line else "" for line in body.splitlines()]
     return "\n".join(parts)
