@@ -3,7 +3,6 @@
 Any number of builders share the work, on one machine or many: each claims a run before it embeds it.
 """
 
-import fcntl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 from embed.dense import check_tile, contrast_values, embed_blocks, grid_shape
 from embed.entry import ShardEntry, check_ours, entry_or_none, remove_run
@@ -104,12 +104,12 @@ def claim(folder: Path, name: str, wait: bool = False) -> Iterator[bool]:
         Until it is free, instead of giving up.
     """
     (folder / CLAIMS).mkdir(parents=True, exist_ok=True)
-    with (folder / CLAIMS / name).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
+    try:
+        claimed = FileLock(folder / CLAIMS / name).acquire(blocking=wait)
+    except Timeout:
+        yield False
+        return
+    with claimed:
         yield True
 
 
