@@ -158,6 +158,27 @@ def test_every_class_of_a_csv_comes_back_apart(tmp_path: Path):
         read_objects_csv(path)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["TS 1", " TS", "TS,1", "a, b", "O'Brien 1", 'a "b", c', "00255", "1_10", "1e3", "1.0", "NA", "None", "nan", "True",
+     "#3", "a#b", "Å"],
+)  # fmt: skip
+def test_any_name_of_a_run_or_object_survives_the_round_trip(tmp_path: Path, name: str):
+    path = tmp_path / "picks.csv"
+    write_csv(path, [(name, "ribosome", some_picks(0)), ("TS_1", name, some_picks(1)), (name, name, some_picks(2))])
+    back = read_objects_csv(path)
+    assert {kind: list(runs) for kind, runs in back.items()} == {"ribosome": [name], name: ["TS_1", name]}
+    assert np.allclose(back[name][name].points_xyz, some_picks(2).points_xyz, atol=1e-3)
+    assert list(read_points_csv(path, object_name=name)) == ["TS_1", name]
+
+
+def test_a_csv_of_plain_names_has_no_quotes_and_fixed_digits(tmp_path: Path):
+    write_csv(tmp_path / "picks.csv", [("TS_1", "ribosome", Picks(np.array([[1, 2.5, 3.14159]]), np.array([1 / 3])))])
+    assert (tmp_path / "picks.csv").read_text() == (
+        "run,object,x,y,z,score\nTS_1,ribosome,1.000,2.500,3.142,0.333333\n"
+    )
+
+
 def test_challenge_submissions_and_files_of_one_run_are_read(tmp_path: Path):
     path = tmp_path / "submission.csv"
     path.write_text("id,experiment,particle_type,x,y,z\n0,TS_1,ribosome,1,2,3\n1,TS_1,thyroglobulin,4,5,6\n")

@@ -1,14 +1,13 @@
 """What every training loop shares: schedule, moving average of the weights, saved state."""
 
-import copy
 import json
 import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
 from tomoseek.files import atomic_path
@@ -28,25 +27,22 @@ class Ema:
     Parameters
     ----------
     module
-        The module to follow; a frozen copy is kept in ``module``.
+        The module to follow; a frozen copy is kept in ``module``, whose buffers are copied and not averaged.
     decay
         Weight of the past once warmed up: the decay of step ``t`` is ``min(decay, (1 + t) / (10 + t))``.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
+        self._average = ModelEmaV3(
+            module, decay, use_warmup=True, warmup_gamma=9.0, warmup_power=1.0, exclude_buffers=True
+        )
+        self.module: nn.Module = self._average.module.requires_grad_(False)
         self.num_updates = 0
-        self.module = copy.deepcopy(module).eval().requires_grad_(False)
 
-    @torch.no_grad()
     def update(self, module: nn.Module) -> None:
         """Move the average towards ``module``."""
         self.num_updates += 1
-        decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
-        for average, value in zip(self.module.parameters(), module.parameters(), strict=True):
-            average.lerp_(value.detach(), 1 - decay)
-        for copied, buffer in zip(self.module.buffers(), module.buffers(), strict=True):
-            copied.copy_(buffer)
+        self._average.update(module, step=self.num_updates + 2)  # timm's decay of step s is (s - 1) / (s + 8)
 
 
 def _flatten(value: Any, prefix: str, tensors: dict[str, Tensor]) -> Any:
