@@ -1,7 +1,7 @@
 """Which runs carry labels, of which classes, and which of them are held out."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,21 +26,10 @@ SAME_PARTICLE = 0.25
 
 @dataclass(slots=True)
 class LabelledRun:
-    """A tomogram and its labels: per class ``(n, 3)`` points, x y z in Å.
-
-    Attributes
-    ----------
-    tomogram
-        The run's volume.
-    points_xyz
-        Particles.
-    unsure_xyz
-        Places that may or may not hold a particle of the class: nothing is learned there.
-    """
+    """A tomogram and its labels: per class ``(n, 3)`` points, x y z in Å."""
 
     tomogram: Tomogram
     points_xyz: dict[str, Points]
-    unsure_xyz: dict[str, Points] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

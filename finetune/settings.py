@@ -10,7 +10,6 @@ from finetune.crops import CropConfig
 from finetune.decoder import Picker
 from finetune.detect import DetectConfig
 from finetune.labels import LabelledRun, label_digests
-from finetune.self_training import SelfTrainingConfig
 from finetune.unfreeze import Unfreeze
 from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
@@ -31,17 +30,14 @@ class TrainConfig:
     decoder_channels: list[int]
     crops: CropConfig
     augment: AugmentConfig
-    self_training: SelfTrainingConfig
     sigma_factor: float
     positive_weight: float
     confusion_weight: float
-    focus: float
     num_steps: int
     batch_size: int
     max_minutes: float | None
     learning_rate: float
     encoder_learning_rate_scale: float
-    layer_decay: float
     warmup_steps: int
     weight_decay: float
     clip_norm: float
@@ -58,11 +54,6 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.num_steps < 1 or self.batch_size < 1:
             raise InputError(f"num_steps, batch_size: expected at least 1, found {self.num_steps}, {self.batch_size}")
-        if self.self_training.runs is not None and self.batch_size < 2:
-            raise InputError(
-                f"self_training.runs: half of each batch is of these runs, expected batch_size of at least 2, "
-                f"found {self.batch_size}"
-            )
         if len(self.decoder_channels) != 2 or any(n % 8 for n in self.decoder_channels):
             raise InputError(f"decoder_channels: expected two multiples of 8, found {self.decoder_channels}")
 

@@ -6,8 +6,6 @@ Letters: b crops, c classes, z y x voxels.
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,9 @@ import torch
 from torch import nn
 
 from finetune.checkpoint import DESCRIPTION, Description, load_description, save_checkpoint
-from finetune.crops import Batch, CropSampler
+from finetune.crops import CropSampler
 from finetune.decoder import Picker
 from finetune.labels import LabelledRun, find_labelled_runs, split_runs
-from finetune.self_training import find_unlabelled, from_plain, join, label_with_own_finds, to_plain
 from finetune.settings import TrainConfig, comparable
 from finetune.targets import heatmap_loss
 from finetune.unfreeze import Unfreeze, fresh_picker, parameter_groups
@@ -37,17 +34,15 @@ def run(config: TrainConfig) -> float:
     device = pick_device(config.device)
     labelled, radii = find_labelled_runs(config.data, config.classes, config.picks)
     training, held_out = split_runs(labelled, config.validation_runs)
-    unlabelled = find_unlabelled(config.data, config.self_training.runs, labelled)
     picker = fresh_picker(config.encoder, config.unfreeze, len(radii), config.decoder_channels, config.seed).to(device)
     announce(config, training, held_out, radii, picker)
 
-    groups = parameter_groups(picker, config.learning_rate, config.encoder_learning_rate_scale, config.layer_decay)
+    groups = parameter_groups(picker, config.learning_rate, config.encoder_learning_rate_scale)
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     ema = Ema(picker, config.ema_decay)
     averaged = ema.module
     assert isinstance(averaged, Picker)
     step, spent = 0, 0.0
-    own: list[LabelledRun] = []  # unlabelled runs with what the teacher found in them
     settings = comparable(config, picker, labelled)
     if not config.resume:
         state_path.unlink(missing_ok=True)
@@ -67,29 +62,25 @@ def run(config: TrainConfig) -> float:
         ema.num_updates = meta["ema_updates"]
         optimizer.load_state_dict(state["optimizer"])
         step, spent = meta["step"], meta["seconds"]
-        own = from_plain(meta["own_finds"], unlabelled)
         print(f"resuming {out_dir} at step {step}")
     keep_log_until(log_path, step)
 
     limit = config.max_minutes * 60 if config.max_minutes is not None else math.inf
     started = time.perf_counter() - spent
+    sampler = CropSampler(
+        training, radii, config.crops, config.augment, config.batch_size, config.sigma_factor,
+        config.mask_absent_classes, config.seed,
+    )  # fmt: skip
     with (
-        ExitStack() as streams,
+        ahead(sampler.batches(step)) as batches,
         progress(range(step, config.num_steps), "finetune", "step", config.num_steps, step) as bar,
     ):
-        batches = streams.enter_context(ahead(draw_batches(config, training, own, radii, step)))
         for now in bar:
             seconds = time.perf_counter() - started
             if seconds > limit:
                 break
             # With a time limit the schedule follows the clock where that runs faster than the steps.
             done = max(now, int(seconds / limit * config.num_steps))
-            if unlabelled and not own and done >= config.self_training.starts_at * config.num_steps:
-                teacher = validate(averaged, held_out or training, radii, config.detect, device)
-                own = label_with_own_finds(
-                    averaged, unlabelled, radii, teacher.calibration, config.self_training, config.detect, device
-                )
-                batches = streams.enter_context(ahead(draw_batches(config, training, own, radii, now)))
             batch = next(batches)
             for group in optimizer.param_groups:
                 peak = config.learning_rate * group["scale"]
@@ -97,7 +88,7 @@ def run(config: TrainConfig) -> float:
             with autocast(device):
                 logits = picker(batch.volume.to(device))  # (b, c, z/2, y/2, x/2)
             target, known = batch.target.to(device), batch.known.to(device)
-            loss = heatmap_loss(logits, target, known, config.positive_weight, config.confusion_weight, config.focus)
+            loss = heatmap_loss(logits, target, known, config.positive_weight, config.confusion_weight)
             value = loss.item()
             if not math.isfinite(value):
                 raise FloatingPointError(
@@ -118,44 +109,27 @@ def run(config: TrainConfig) -> float:
                 log_jsonl(log_path, {**line, "seconds": round(seconds, 2)})
                 bar.set_postfix_str(f"loss {value:.4f}", refresh=False)
             if step % config.save_every == 0 and step < config.num_steps:
-                save(state_path, picker, ema, optimizer, step, seconds, settings, own)
+                save(state_path, picker, ema, optimizer, step, seconds, settings)
             due = config.validate_every is not None and step % config.validate_every == 0
             if due and held_out and step < config.num_steps:
                 result = validate(averaged, held_out, radii, config.detect, device)
                 log_jsonl(log_path, {"step": now, "validation_weighted_f4": result.weighted_f4})
 
     spent = time.perf_counter() - started
-    save(state_path, picker, ema, optimizer, step, spent, settings, own)
+    save(state_path, picker, ema, optimizer, step, spent, settings)
     result = validate(averaged, held_out or training, radii, config.detect, device)
     log_jsonl(log_path, {"step": step - 1, "validation_weighted_f4": result.weighted_f4})
     save_checkpoint(out_dir, averaged, describe(config, training, held_out, radii, result, step, settings, averaged))
-    save(state_path, picker, ema, optimizer, step, spent, settings, own, finished=True)
+    save(state_path, picker, ema, optimizer, step, spent, settings, finished=True)
     where = "held-out" if held_out else "training"
     print(result.table(f"on {where} runs ({', '.join(run.name for run in held_out or training)})"))
     print(f"wrote {out_dir}: checkpoint={out_dir} predicts with it")
     return result.weighted_f4
 
 
-def draw_batches(
-    config: TrainConfig, training: list[LabelledRun], own: list[LabelledRun], radii: dict[str, float], first_step: int
-) -> Iterator[Batch]:
-    """Yield batches of the labelled runs; once there are the picker's own finds, half of each is of theirs."""
-
-    def sampler(runs: list[LabelledRun], batch_size: int) -> CropSampler:
-        return CropSampler(
-            runs, radii, config.crops, config.augment, batch_size, config.sigma_factor, config.mask_absent_classes,
-            config.seed,
-        )  # fmt: skip
-
-    if not own:
-        return sampler(training, config.batch_size).batches(first_step)
-    half = config.batch_size // 2
-    return join(sampler(training, config.batch_size - half), sampler(own, half), first_step)
-
-
 def save(
     path: Path, picker: Picker, ema: Ema, optimizer: torch.optim.Optimizer, step: int, seconds: float,
-    settings: dict[str, Any], own: list[LabelledRun], finished: bool = False,
+    settings: dict[str, Any], finished: bool = False,
 ) -> None:  # fmt: skip
     """Write everything a resumed run starts from; crops need no state, they follow from seed and step."""
     state = {
@@ -169,7 +143,6 @@ def save(
         "ema_updates": ema.num_updates,
         "finished": finished,
         "settings": settings,
-        "own_finds": to_plain(own),
     }
     save_state(path, state, meta)
 

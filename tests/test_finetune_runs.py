@@ -174,9 +174,8 @@ def test_evaluate_says_so_when_training_runs_are_scored(project, searched, tmp_p
     assert json.loads((tmp_path / "evaluation.json").read_text())["settings"]["runs_seen_in_training"] == ["a1"]
 
 
-@pytest.mark.parametrize("more", [(), ("self_training.runs=[a2,b2]", "self_training.starts_at=0.4")])
-def test_resume_equals_uninterrupted(project, tmp_path, monkeypatch, more):
-    words = ("num_steps=6", "save_every=3", "batch_size=2", "classes=[ball]", "data.runs=[a1,b1]", *more)
+def test_resume_equals_uninterrupted(project, tmp_path, monkeypatch):
+    words = ("num_steps=6", "save_every=3", "batch_size=2", "classes=[ball]", "data.runs=[a1,b1]")
     train.run(train_settings(project, tmp_path / "whole", *words))
 
     save = train.save

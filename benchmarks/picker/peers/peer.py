@@ -52,7 +52,7 @@ def train(name: str, config: TrainConfig) -> None:
             with autocast(device):
                 logits = network(batch.volume.to(device))  # (b, c, z/2, y/2, x/2)
             target, known = batch.target.to(device), batch.known.to(device)
-            loss = heatmap_loss(logits, target, known, config.positive_weight, config.confusion_weight, config.focus)
+            loss = heatmap_loss(logits, target, known, config.positive_weight, config.confusion_weight)
             if not math.isfinite(loss.item()):
                 raise FloatingPointError(f"loss is {loss.item()} at step {step}")
             optimizer.zero_grad(set_to_none=True)
