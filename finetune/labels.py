@@ -41,6 +41,30 @@ class LabelledRun:
         return {"run": self.name, "project": project, "labels": label_digests(self.points_xyz)}
 
 
+@dataclass(slots=True)
+class Labels:
+    """What a training learns from, and what it is judged by.
+
+    Attributes
+    ----------
+    training
+        Runs that train the weights.
+    held_out
+        Runs that do not.
+    radii
+        Class name to radius in Å; its order is the order of the heatmaps.
+    """
+
+    training: list[LabelledRun]
+    held_out: list[LabelledRun]
+    radii: dict[str, float]
+
+    @property
+    def judging(self) -> list[LabelledRun]:
+        """Runs on which thresholds are chosen: those held out, or for want of them those of the training."""
+        return self.held_out or self.training
+
+
 def label_digests(points_xyz: dict[str, Points]) -> dict[str, str]:
     """Hash each class's labels (to 0.1 Å): they give a run away under another name or in another folder."""
     rows = {
