@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from finetune.calibration import Calibration, fit_calibration
-from finetune.decoder import Picker
 from finetune.detect import DetectConfig, find_particles
 from finetune.labels import LabelledRun
 from finetune.thresholds import Points, choose_threshold, f4_at
@@ -30,7 +30,7 @@ class Validation:
 
 
 def validate(
-    picker: Picker,
+    picker: nn.Module,
     runs: list[LabelledRun],
     radii: dict[str, float],
     config: DetectConfig,

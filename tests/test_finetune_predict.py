@@ -118,15 +118,18 @@ def checkpoint(folder: Path, seed: int, seen: list[str], project: Path, **change
     return folder
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def make_noise(folder: Path) -> Path:
     """Three small tomograms of noise; each has a label."""
-    folder = tmp_path_factory.mktemp("project")
     root = create_project(folder, [Complex(name=n, radius_angstrom=r) for n, r in RADII.items()])
     for number, run in enumerate(("a", "b", "c")):
         add_tomogram(root, run, "wbp", 10.0, np.random.default_rng(number).normal(size=SIZE).astype(np.float32))
         write_picks(root, run, "ball", Picks(np.array([[100.0, 100.0, 50.0 + number]])), "curator", "0")
     return folder / "copick.json"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return make_noise(tmp_path_factory.mktemp("project"))
 
 
 def predict_settings(project: Path, out_dir: Path, *words: str) -> predict.PredictConfig:
