@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 
 from benchmarks.pretraining.probe.tomograms import PER_CLASS, STANDARD, Bed, make_bed
 from benchmarks.search.examples import build_index, draw_examples
-from embed.evaluate import evaluate_query
 from embed.promise import LOWEST_SCORE
 from finetune.candidates import load_candidates
 from tomoseek.complexes import Complex
 from tomoseek.demo.plan import bracket
+from tomoseek.evaluation.ranking import score_ranking
 from tomoseek.files import atomic_write_json
 from tomoseek.picks.copick_picks import write_picks
 from tomoseek.picks.points import Picks
@@ -61,7 +61,7 @@ def scores(bed: Bed, found: dict[str, dict[str, Picks]]) -> dict[str, float]:
     """Average precision of each class (class to run to picks) over the tomograms without a pick."""
     others = [k for k in range(len(bed.tomograms)) if k != SUPPORT]
     truth = {key: {bed.tomograms[k].run: bed.points[k][key] for k in others} for key in bed.radii}
-    return {key: evaluate_query(truth[key], found[key], bed.radii[key])["average_precision"] for key in bed.radii}
+    return {key: score_ranking(truth[key], found[key], bed.radii[key])["average_precision"] for key in bed.radii}
 
 
 def command(*words: str) -> float:

@@ -38,7 +38,7 @@ from embed.promise import (
     mixture_probabilities,
     probabilities,
 )
-from tomoseek.evaluation.score import precision_recall
+from tomoseek.evaluation.ranking import rank
 from tomoseek.running import pick_device, progress
 
 SHOTS = (1, 3, 5, 10)
@@ -63,10 +63,8 @@ def trial(index: Index, bed: Bed, key: str, support: int, shots: int, seed: int)
     found = index.search(
         examples, radius_angstrom=bed.radii[key], runs=list(truth), threshold=LOWEST_SCORE, max_picks=MOST_CANDIDATES
     )
-    _, recall, scores = precision_recall(truth, found.picks, bed.radii[key])
-    num_true = sum(len(points) for points in truth.values())
-    hits = np.round(np.diff(recall * num_true, prepend=0.0))
-    return Trial(scores, hits > 0, found.leave_one_out.astype(np.float64))
+    ranking = rank(truth, found.picks, bed.radii[key])
+    return Trial(ranking.scores, ranking.right, found.leave_one_out.astype(np.float64))
 
 
 def trials(

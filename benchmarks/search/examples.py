@@ -22,12 +22,12 @@ from scipy.spatial import cKDTree
 
 from benchmarks.pretraining.probe.tomograms import STANDARD, Bed, make_bed
 from embed.build import add_tomograms, open_or_create
-from embed.evaluate import evaluate_query
 from embed.header import new_header
 from embed.index import Found, Index
 from embed.promise import LOWEST_SCORE, choose_cutoff
 from embed.prototype import RIVAL_WEIGHT
 from embed.search import Examples
+from tomoseek.evaluation.ranking import score_ranking
 from tomoseek.files import atomic_write_json
 from tomoseek.network.weights import load_encoder
 from tomoseek.picks.points import Picks
@@ -89,19 +89,19 @@ def trial(index: Index, bed: Bed, key: str, support: int, shots: int, seed: int)
     at_home = search([runs[support]]).picks[runs[support]].points_xyz
     wrong = at_home[cKDTree(points).query(at_home)[0] > bed.radii[key]][:NUM_NEGATIVES]
     corrected = search(list(others), negatives=index.read_examples(wrong, runs[support], 0) if len(wrong) else None)
-    whole = evaluate_query(others, found.picks, bed.radii[key])
+    whole = score_ranking(others, found.picks, bed.radii[key])
     record = {
-        "plain": evaluate_query(others, plain.picks, bed.radii[key])["average_precision"],
+        "plain": score_ranking(others, plain.picks, bed.radii[key])["average_precision"],
         "rivals": whole["average_precision"],
-        "negatives": evaluate_query(others, corrected.picks, bed.radii[key])["average_precision"],
-        "as_clicked": evaluate_query(others, as_clicked.picks, bed.radii[key])["average_precision"],
-        "recentred": evaluate_query(others, recentred.picks, bed.radii[key])["average_precision"],
+        "negatives": score_ranking(others, corrected.picks, bed.radii[key])["average_precision"],
+        "as_clicked": score_ranking(others, as_clicked.picks, bed.radii[key])["average_precision"],
+        "recentred": score_ranking(others, recentred.picks, bed.radii[key])["average_precision"],
         "best_f1": whole["best_f1"],
         "promises": [],
     }
     for precision in (*WANTED, None):
         cutoff = choose_cutoff(*found.ranked, precision)
-        true = evaluate_query(others, above(found.picks, cutoff.threshold), bed.radii[key])
+        true = score_ranking(others, above(found.picks, cutoff.threshold), bed.radii[key])
         kept = {"wanted": precision, "promised": cutoff.precision, "precision": true["precision"]}
         kept |= {"promised_recall": cutoff.recall, "recall": true["recall"]}
         record["promises"].append(kept)

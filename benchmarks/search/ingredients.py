@@ -22,12 +22,12 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.pretraining.probe.tomograms import STANDARD, Bed, make_bed
 from benchmarks.search.examples import build_index, draw_examples
-from embed.evaluate import evaluate_query
 from embed.index import Index
 from embed.promise import LOWEST_SCORE, probabilities
 from embed.prototype import RIVAL_WEIGHT, TOO_ALIKE, Prototype, fit, leave_one_out, mean_direction
 from embed.search import PARTICLE_MARGIN, Examples, particle_floor
 from embed.surroundings import Surroundings, Vectors, particle_places
+from tomoseek.evaluation.ranking import score_ranking
 from tomoseek.picks.peaks import suppress
 from tomoseek.picks.points import Picks
 from tomoseek.running import pick_device, progress
@@ -149,7 +149,7 @@ def measure(index: Index, bed: Bed, seeds: int, regime: str) -> dict[tuple[str, 
             examples = index.read_examples(chosen, runs[support], 0)
             task = Task(index, examples, index.surroundings(), places, list(others), bed.radii[key])
             for name, part in PARTS.items():
-                scores = evaluate_query(others, part(task), bed.radii[key])
+                scores = score_ranking(others, part(task), bed.radii[key])
                 precision[name, shots].append(scores["average_precision"])
     return {key: float(np.mean(values)) for key, values in precision.items()}
 

@@ -18,10 +18,10 @@ import numpy as np
 from benchmarks.pretraining.probe.tomograms import STANDARD, Bed, make_bed
 from benchmarks.search.examples import build_index, draw_examples
 from embed.conflicts import resolve_conflicts
-from embed.evaluate import evaluate_query
 from embed.index import Found, Index
 from embed.promise import LOWEST_SCORE
 from embed.search import merge_examples
+from tomoseek.evaluation.ranking import score_ranking
 from tomoseek.running import pick_device, progress
 
 SHOTS, ENCODER = 5, "shipped"
@@ -49,7 +49,7 @@ def trial(index: Index, bed: Bed, support: int, seed: int) -> dict[str, list[lis
         rows = []
         for key, radius in bed.radii.items():
             reference = {run: points[key] for run, points in truth.items()}
-            whole, picked = (evaluate_query(reference, found[key].picks, radius) for found in (ranked, chosen))
+            whole, picked = (score_ranking(reference, found[key].picks, radius) for found in (ranked, chosen))
             share, recall = picked["precision"], picked["recall"]
             f1 = 2 * share * recall / max(share + recall, 1e-9)
             rows.append([whole["average_precision"], share, recall, f1, chosen[key].cutoff.precision])

@@ -16,10 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.pretraining.probe.tomograms import PER_CLASS, Bed
-from embed.evaluate import evaluate_query
 from embed.prototype import fit
 from embed.search import particle_floor
 from embed.surroundings import NUM_BACKGROUND, Surroundings, likely_cells, rival_vectors
+from tomoseek.evaluation.ranking import score_ranking
 from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
 from tomoseek.network.strides import EMBEDDING_STRIDE
 from tomoseek.picks.peaks import find_peaks
@@ -75,7 +75,7 @@ def ranking(bed: Bed, found: dict[int, Picks], key: str) -> dict[str, float]:
     """Average precision of one class over the tomograms searched, and the mean error of hits in voxels."""
     reference = {str(k): bed.points[k][key] for k in found}
     named = {str(k): picks for k, picks in found.items()}
-    score = evaluate_query(reference, named, bed.radii[key])
+    score = score_ranking(reference, named, bed.radii[key])
     # Localisation is asked of the best candidates, as many as there are particles.
     errors = []
     for k, picks in found.items():
