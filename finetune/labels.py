@@ -1,6 +1,7 @@
 """Which runs carry labels, of which classes, and which of them are held out."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +77,12 @@ def label_digests(points_xyz: dict[str, Points]) -> dict[str, str]:
 
 
 def read_labels(
-    root: Any, run_name: str, classes: list[str], picks: PicksConfig, radii: dict[str, float]
+    root: Any,
+    run_name: str,
+    classes: list[str],
+    picks: PicksConfig,
+    radii: dict[str, float],
+    finders: Sequence[str] = (OWN_USER,),
 ) -> dict[str, Points]:
     """Read one run's labels; a particle that two people picked counts once.
 
@@ -92,8 +98,10 @@ def read_labels(
         Whose picks.
     radii
         Radius of each class, Å: two picks of a class nearer than a quarter of it are one particle.
+    finders
+        Users whose picks are no labels, unless ``picks`` names one of them.
     """
-    excluded = (OWN_USER,) if picks.user_id is None else ()
+    excluded = finders if picks.user_id is None else ()
     labels: dict[str, Points] = {}
     for name in classes:
         points = read_picks(root, run_name, name, picks.user_id, picks.session_id, excluded).points_xyz

@@ -19,7 +19,7 @@ from finetune.validate import choose
 from tomoseek.command_line import compose_settings
 from tomoseek.complexes import Complex
 from tomoseek.errors import InputError
-from tomoseek.evaluation.score import ranked_hits
+from tomoseek.evaluation.ranking import rank
 from tomoseek.network.encoder import EncoderConfig
 from tomoseek.picks.copick_picks import read_picks, write_picks
 from tomoseek.picks.points import Picks
@@ -89,8 +89,8 @@ def test_thresholds_told_as_probabilities_keep_the_same_picks():
 
 def test_a_second_candidate_on_a_particle_is_not_right():
     found = Picks(np.array([[10.0, 0, 0], [0.0, 0, 0], [400.0, 0, 0]]), np.array([0.5, 0.9, 0.7]))
-    scores, right = ranked_hits({"a": np.zeros((1, 3))}, {"a": found}, 60.0)
-    assert scores.tolist() == [0.9, 0.7, 0.5] and right.tolist() == [True, False, False]
+    ranking = rank({"a": np.zeros((1, 3))}, {"a": found}, 60.0)
+    assert ranking.scores.tolist() == [0.9, 0.7, 0.5] and ranking.right.tolist() == [True, False, False]
 
 
 def test_the_more_probable_pick_keeps_the_place_and_its_neighbours_of_its_own_class_stay():

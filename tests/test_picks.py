@@ -89,9 +89,9 @@ def test_unknown_runs_classes_and_names_copick_would_change_are_refused(root: An
     with pytest.raises(InputError, match=r"expected a run of the project, found 'TS_9': runs are TS_1"):
         read_picks(root, "TS_9", "ribosome")
     with pytest.raises(InputError, match=r"expected a class of the project, found 'nucleosome': its config has apo-f"):
-        write_picks(root, "TS_1", "nucleosome", some_picks(), "tomoseek", "fewshot")
+        write_picks(root, "TS_1", "nucleosome", some_picks(), "tomoseek", "search")
     with pytest.raises(InputError, match=r"found 'my_user': use 'my-user'"):
-        write_picks(root, "TS_1", "ribosome", some_picks(), "my_user", "fewshot")
+        write_picks(root, "TS_1", "ribosome", some_picks(), "my_user", "search")
 
 
 def test_damaged_picks_and_picks_in_voxels_are_refused(root: Any, tmp_path: Path):

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.pretraining.probe.tomograms import CLUTTER, CLUTTER_PER_CLASS
+from benchmarks.known_tomograms import CLUTTER, CLUTTER_PER_CLASS
 from tomoseek.demo.plan import bracket
 
 CLASSES = ("apo-ferritin", "beta-galactosidase", "ribosome", "thyroglobulin", "virus-like-particle")
