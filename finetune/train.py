@@ -54,7 +54,7 @@ def run(config: TrainConfig, on_validation: Callable[[int, float], None] | None 
     announce(config, labels, picker)
     groups = parameter_groups(picker, config.learning_rate, config.encoder_learning_rate_scale)
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-    settings = comparable(config, picker, labels)
+    settings = comparable(config, picker.encoder, labels)
     state = TrainingState(out_dir / STATE, settings, picker, Ema(picker, config.ema_decay), optimizer)
     if not config.resume:
         state.path.unlink(missing_ok=True)

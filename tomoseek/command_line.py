@@ -72,9 +72,9 @@ def launch(command: Command) -> None:
     """Compose the command's YAML with the command line's ``key=value`` words and run it.
 
     ``InputError`` and ``FileNotFoundError`` become one line on standard error and exit code 2, and so does a
-    word that Hydra cannot place. Any other exception keeps its traceback and exits with 1. In a sweep
-    (``hydra.mode=MULTIRUN``) each trial writes to a folder of its own inside ``out_dir``, and the first trial
-    with bad input ends the sweep in the same way.
+    word that Hydra cannot place. Any other exception keeps its traceback and exits with 1. In a grid
+    (``--multirun learning_rate=1e-3,2e-3``) each point writes to a folder of its own inside ``out_dir``, and the first
+    with bad input ends the grid in the same way.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text(command.config_name))
@@ -93,11 +93,11 @@ def launch(command: Command) -> None:
     def entry(config: "DictConfig") -> object:
         nonlocal started
         started = True
-        sweep = HydraConfig.get()
-        if sweep.mode is RunMode.MULTIRUN:
-            config.out_dir = sweep.runtime.output_dir
+        grid = HydraConfig.get()
+        if grid.mode is RunMode.MULTIRUN:
+            config.out_dir = grid.runtime.output_dir
         try:
-            return main(to_dataclass(schema, config))  # what a sweeper compares
+            return main(to_dataclass(schema, config))
         except (InputError, FileNotFoundError) as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
@@ -109,9 +109,7 @@ def launch(command: Command) -> None:
         if started:
             raise
         reason = str(error).splitlines()[0].rstrip(".")
-        swept = "hydra/sweeper" in reason
-        advice = "a sweep needs: pip install 'tomoseek[tune]'" if swept else "--help lists every setting"
-        print(f"error: {reason}; {advice}", file=sys.stderr)
+        print(f"error: {reason}; --help lists every setting", file=sys.stderr)
         sys.exit(2)
 
 
@@ -133,10 +131,13 @@ def dispatch(program: str, commands: dict[str, Command]) -> None:
 
 
 def help_text(config_name: str) -> str:
-    """Return the command's commented YAML, which documents every setting, and the groups it draws from."""
-    parts = ["Settings are given as key=value; these are the defaults.", ""]
+    """Return the command's commented YAML, which documents every setting, and what it draws from."""
+    return f"Settings are given as key=value; these are the defaults.\n\n{_shown(config_name)}"
+
+
+def _shown(config_name: str) -> str:
     text = (CONFIG_DIR / f"{config_name}.yaml").read_text()
-    parts.append(text.rstrip())
+    parts = [text.rstrip()]
     for entry in yaml.safe_load(text).get("defaults", []):
         for group, option in entry.items() if isinstance(entry, dict) else ():
             folder = CONFIG_DIR / group
@@ -145,4 +146,7 @@ def help_text(config_name: str) -> str:
                 parts += ["", f"{group}:   # {group}={option}; choices: {choices}"]
                 body = (folder / f"{option}.yaml").read_text().rstrip()
                 parts += [f"  {line}" if line else "" for line in body.splitlines()]
+        if isinstance(entry, str) and entry not in ("base", "_self_"):
+            parts += ["", f"# and all settings of {entry}, with these defaults where nothing else is said above:"]
+            parts += ["", _shown(entry)]
     return "\n".join(parts)
