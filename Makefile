@@ -51,7 +51,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	echo "== setting up $(VENV) with $$($$python --version); once, a few minutes and about 6 GB (torch)"; \
 	$$python -m venv $(VENV); \
 	if $(PYTHON) -m pip install --quiet --disable-pip-version-check uv \
-	    && $(PYTHON) -m uv pip install --python $(PYTHON) -c constraints.txt -e '.[dev]'; then :; \
+	    && $(PYTHON) -m uv pip install --compile-bytecode --python $(PYTHON) -c constraints.txt -e '.[dev]'; then :; \
 	else \
 	    echo "== uv could not install; pip does it instead"; \
 	    $(PYTHON) -m pip install --upgrade pip; \
