@@ -3,6 +3,7 @@
 import importlib.util
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -79,7 +80,8 @@ def test_a_page_tells_no_history(page: Path) -> None:
 
 
 def test_what_is_not_said_would_be_noticed() -> None:
-    for words in ("our goal was 0.88", "few-shot", "few_shot", "at commit 353b726", "tried by hand", "an earlier commit"):
+    told = ("our goal was 0.88", "few-shot", "few_shot", "at commit 353b726", "tried by hand", "an earlier commit")
+    for words in told:
         assert any(re.search(pattern, words, re.IGNORECASE) for pattern in NOT_SAID.values()), words
 
 
@@ -116,8 +118,9 @@ def test_the_site_builds_and_shows_docstrings(tmp_path: Path) -> None:
         pytest.skip("the site's builder is not installed: make docs installs it")
     recipe = re.findall(r"^\t@(rm -rf build/pages.*|cp README.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert len(recipe) == 2
-    for name in ("README.md", "docs", "benchmarks", "mkdocs.yml", "tomoseek", "embed", "finetune", "pretrain"):
+    for name in ("README.md", "docs", "benchmarks", "tomoseek", "embed", "finetune", "pretrain"):
         (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)  # a link would lead the builder back to the checkout
     subprocess.run(["bash", "-ec", "\n".join(recipe)], cwd=tmp_path, check=True)
     words = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     built = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
