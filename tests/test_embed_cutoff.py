@@ -55,10 +55,14 @@ def test_without_a_wish_the_threshold_balances_precision_and_recall(constants: S
 def test_probability_rises_with_the_score_and_is_nothing_in_the_background(constants: SearchConstants) -> None:
     scores, _, left_out = candidates(0, 0.2)
     scores[0] = LOWEST_SCORE - 0.01
-    for probability in (mixture_probabilities(scores, left_out, constants), probabilities(scores, left_out, constants)):
-        assert probability[0] == 0
-        assert (np.diff(probability[np.argsort(scores)]) >= 0).all()
-        assert probability.max() > 0.8
+    # Where examples differ and look-alikes do not, the normal parts of the mixture cross twice.
+    clump = np.concatenate([np.linspace(0.31, 0.5, 4), np.linspace(0.68, 0.72, 100), np.linspace(0.9, 1.2, 20)])
+    for found, examples in ((scores, left_out), (clump, np.array([0.7, 0.9, 1.3]))):
+        for measure in (mixture_probabilities, probabilities):
+            probability = measure(found, examples, constants)
+            assert (probability[found < LOWEST_SCORE] == 0).all()
+            assert (np.diff(probability[np.argsort(found)]) >= 0).all()
+            assert probability.max() > 0.8
 
 
 def test_what_is_promised_allows_for_look_alikes_that_the_mixture_cannot_know(constants: SearchConstants) -> None:
