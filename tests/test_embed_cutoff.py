@@ -65,6 +65,20 @@ def test_probability_rises_with_the_score_and_is_nothing_in_the_background(const
             assert probability.max() > 0.8
 
 
+def test_where_nothing_is_like_the_examples_nothing_is_promised(constants: SearchConstants) -> None:
+    likely = mixture_probabilities(np.linspace(0.4, 0.5, 50), np.full(4, 0.97), constants)
+    assert ((likely >= 0) & (likely < 0.01)).all()
+
+
+def test_examples_that_differ_make_a_lower_score_likely_and_those_that_agree_do_not(constants: SearchConstants) -> None:
+    scores = np.concatenate([np.linspace(0.35, 0.55, 60), [0.75, 0.9, 0.95, 1.0, 1.05]])
+    agree, differ = (
+        mixture_probabilities(scores, 1 + spread * np.array([-1.0, -0.5, 0.5, 1.0]), constants)[60]
+        for spread in (0.02, 0.25)
+    )
+    assert agree < 0.5 < 0.9 < differ
+
+
 def test_what_is_promised_allows_for_look_alikes_that_the_mixture_cannot_know(constants: SearchConstants) -> None:
     scores, _, left_out = candidates(0, 0.2)
     mixture, allowed = mixture_probabilities(scores, left_out, constants), probabilities(scores, left_out, constants)
@@ -99,6 +113,7 @@ def test_expectations_are_those_of_the_candidates_above(constants: SearchConstan
     assert cutoff.recall == pytest.approx(1.4 / 1.5)
     wanted = choose_cutoff(scores, probability, 0.99)
     assert (wanted.threshold, wanted.precision) == (0.9, pytest.approx(0.9))  # the best there is
+    assert choose_cutoff(scores, np.array([1.0, 0.5, 0.0]), 0.75).threshold == 0.8  # what was wanted, exactly
 
 
 def planted(trained: bool) -> Shard:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from embed.checksums import BLOCK_BYTES, CheckedRows, checksums_of, rows_per_block
-from embed.examples import recentre
+from embed.examples import read_examples, recentre
 from embed.header import FORMAT, IndexHeader
 from embed.index import Index
 from embed.prototype import fit
@@ -211,6 +211,16 @@ def test_bad_example_points_are_refused_and_one_example_is_enough(tmp_path: Path
     assert len(index.search({"a": [[100.0, 100.0, 100.0]]}, radius=50.0).by_run["a"]) >= 1
 
 
+def test_an_example_where_no_cell_was_kept_is_named(tmp_path: Path) -> None:
+    index = index_of(shard_of(unit_field(), keep_fraction=0.3), tmp_path)  # the cells of highest x
+    points = [[375.0, 100.0, 100.0], [55.55, 100.0, 100.0], [20.0, 100.0, 100.0]]
+    with pytest.raises(
+        InputError, match=r"run a: example \[55\.\d, 100\.0, 100\.0\] lies where the index kept no cell"
+    ):
+        read_examples(index, points, "a")
+    assert len(read_examples(index, points[:1], "a").vectors) == 1
+
+
 def test_clicks_move_onto_their_particle_and_stay_where_none_is_likely() -> None:
     logits = np.full(GRID, -8.0, np.float32)
     logits[3, 4, 5], logits[3, 4, 8] = 6.0, 9.0
@@ -222,5 +232,13 @@ def test_clicks_move_onto_their_particle_and_stay_where_none_is_likely() -> None
     np.testing.assert_allclose(moved[2, 2], 7.85, atol=0.01)  # as near to the better one as it may go
     np.testing.assert_array_equal(moved[3], clicks[3])
     np.testing.assert_array_equal(recentre(clicks, shard, 0.0, 1.0), clicks)
+    # A place on a grid of a fifth of the reach is met, one beyond the ball or the volume is not gone to.
+    aside = np.array([[3, 4, 5]]) - 1.25 * np.array([[0.4, -0.6, 0.2], [0.62, 0.62, 0.62]])
+    moved = recentre(aside, shard, 1.25, 1.0)
+    np.testing.assert_allclose(moved[0], [3, 4, 5], atol=1e-9)
+    assert 0 < np.linalg.norm(moved[1] - aside[1]) <= 1.2513
+    logits[:], logits[0, 4, 5] = -8, 6
+    at_border = recentre(np.array([[0.1, 4, 5]]), shard_of(field, logits=logits), 1.25, 0.0)
+    np.testing.assert_allclose(at_border, [[0, 4, 5]], atol=1e-9)
     untrained = shard_of(field, logits=np.random.default_rng(0).normal(0, 0.1, GRID).astype(np.float32))
     np.testing.assert_array_equal(recentre(clicks, untrained, 1.25, 1.0), clicks)

@@ -37,6 +37,18 @@ def test_moving_average_of_a_constant_is_the_constant() -> None:
     torch.testing.assert_close(ema.module.weight, torch.full((2, 2), 7.0))
 
 
+def test_early_steps_count_less_and_buffers_are_copied() -> None:
+    module = nn.BatchNorm1d(1).requires_grad_(False)
+    ema = Ema(module, 0.2)
+    module.weight.fill_(2.0)
+    module.running_mean.fill_(7.0)  # type: ignore[union-attr]
+    ema.update(module)
+    assert ema.module.weight.item() == pytest.approx(1 + 9 / 11)  # (1 + 1) / (10 + 1) of what it was
+    assert ema.module.running_mean.item() == 7.0  # type: ignore[union-attr]
+    ema.update(module)
+    assert ema.module.weight.item() == pytest.approx(2 - 2 / 11 * 0.2)  # 3 / 12 is above the decay
+
+
 def test_saved_optimizer_state_goes_on_exactly(tmp_path: Path) -> None:
     def step(module: nn.Linear, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad()
@@ -63,9 +75,29 @@ def test_saved_optimizer_state_goes_on_exactly(tmp_path: Path) -> None:
     assert torch.equal(module.weight, other.weight)
 
 
-def test_nothing_is_left_beside_a_saved_state(tmp_path: Path) -> None:
-    save_state(tmp_path / "state.safetensors", {"a": torch.ones(1)}, {})
-    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
+def test_nested_states_come_back_with_views_numbers_and_keys_of_any_kind(tmp_path: Path) -> None:
+    one = torch.arange(6.0).reshape(2, 3)
+    save_state(tmp_path / "state.safetensors", {"a": one, "b": [one[0], {3: one.T}, 2, None], "c/d": {"e": 0.5}}, {})
+    back, _ = load_state(tmp_path / "state.safetensors")
+    assert torch.equal(back["a"], one) and torch.equal(back["b"][0], one[0]) and torch.equal(back["b"][1][3], one.T)
+    assert back["b"][2:] == [2, None] and back["c/d"] == {"e": 0.5}
+
+
+def test_an_interrupted_save_leaves_the_state_before_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.safetensors"
+    save_state(path, {"a": torch.ones(1)}, {"step": 1})
+
+    def full_disk(tensors: object, filename: Path, metadata: object) -> None:
+        Path(filename).write_text("half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("tomoseek.training.save_file", full_disk)
+    with pytest.raises(OSError, match="disk full"):
+        save_state(path, {"a": torch.zeros(1)}, {"step": 2})
+    assert load_state(path)[1] == {"step": 1}
+    assert [left.name for left in tmp_path.iterdir()] == [path.name]
 
 
 def test_log_is_cut_where_a_resumed_run_begins(tmp_path: Path) -> None:

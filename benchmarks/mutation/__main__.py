@@ -40,7 +40,7 @@ TESTS = {
     "embed/score_map.py": ("test_embed_index.py",),
     "embed/examples.py": ("test_embed_index.py",),
     "embed/conflicts.py": ("test_conflicts.py",),
-    "finetune/detect.py": ("test_finetune_predict.py", "-k", "place or flips or peaks"),
+    "finetune/detect.py": ("test_finetune_detect.py",),
     "pretrain/loop.py": ("test_pretrain_runs.py", "-k", "resumed or longer or finished"),
 }
 MOST = {"pretrain/loop.py": 6}  # its tests train, for a minute
