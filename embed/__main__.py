@@ -1,4 +1,4 @@
-"""``python -m embed build | explore | query | evaluate key=value ...``."""
+"""``python -m embed build | explore | query key=value ...``."""
 
 from tomoseek.command_line import Command, dispatch
 
@@ -7,7 +7,6 @@ COMMANDS = {
     "explore": Command("embed_explore", "embed.explore", "group what is there by likeness, without any example"),
     "calibrate": Command("embed_calibrate", "embed.calibrate", "measure what searches with an encoder may promise"),
     "query": Command("embed_query", "embed.query", "find more particles like a few examples"),
-    "evaluate": Command("embed_evaluate", "embed.evaluate", "score found picks against a reference"),
 }
 
 

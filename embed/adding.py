@@ -1,6 +1,5 @@
 """Tomograms are embedded into the index, each claimed by one process and kept as soon as it is whole."""
 
-import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 from embed.dense import check_tile, contrast_values, embed_blocks, grid_shape
 from embed.entry import ShardEntry, check_ours, entry_or_none, remove_run
@@ -83,12 +83,12 @@ def claim(folder: Path, name: str, wait: bool = False) -> Iterator[bool]:
         Until it is free, instead of giving up.
     """
     (folder / CLAIMS).mkdir(parents=True, exist_ok=True)
-    with (folder / CLAIMS / name).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
+    try:
+        claimed = FileLock(folder / CLAIMS / name).acquire(blocking=wait)
+    except Timeout:
+        yield False
+        return
+    with claimed:
         yield True
 
 

@@ -23,7 +23,7 @@ from embed.index import Index
 from embed.promise import LOWEST_SCORE, SUREST, mixture_probabilities
 from embed.search import MOST_CANDIDATES, search
 from tomoseek.errors import InputError
-from tomoseek.evaluation.score import ranked_hits
+from tomoseek.evaluation.ranking import rank
 from tomoseek.files import atomic_write_json
 from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
 from tomoseek.messages import warn
@@ -119,8 +119,8 @@ def trial(
         index, examples, radius_angstrom=source.radii[name], runs=list(truth), threshold=LOWEST_SCORE,
         max_picks=MOST_CANDIDATES,
     )  # fmt: skip
-    scores, is_true = ranked_hits(truth, found.by_run, source.radii[name])
-    return Trial(scores, is_true, found.leave_one_out.astype(np.float64))
+    ranked = rank(truth, found.by_run, source.radii[name])
+    return Trial(ranked.scores, ranked.right, found.leave_one_out.astype(np.float64))
 
 
 def fit(trials: list[Trial], recentre_gain: float | None, measured_on: str) -> SearchConstants | None:

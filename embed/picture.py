@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from embed.search import Found
 from tomoseek import plots
-from tomoseek.geometry import indices_to_points, points_to_indices
+from tomoseek.geometry import angstrom_to_cells, indices_to_points, points_to_indices
 from tomoseek.plots import Mark
 from tomoseek.tomograms.slabs import SLAB_ANGSTROM, read_slab, window
 from tomoseek.tomograms.tomogram import Tomogram
@@ -79,7 +79,7 @@ def draw_slab(axes: Axes, tomogram: Tomogram, found: Found, examples_xyz: NDArra
     planes = points_to_indices(points if len(points) else examples_xyz, tomogram.voxel_spacing)[:, 0]
     plane = tomogram.shape[0] // 2
     if len(planes):
-        reach = found.radius / 2 / tomogram.voxel_spacing
+        reach = angstrom_to_cells(found.radius / 2, tomogram.voxel_spacing)
         crowd = (np.abs(np.arange(tomogram.shape[0])[:, None] - planes) <= reach).sum(1)
         plane = int(crowd.argmax())
     _, ny, nx = tomogram.shape

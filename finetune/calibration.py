@@ -56,7 +56,7 @@ def fit_calibration(
     Parameters
     ----------
     outcomes
-        Class to heatmap values and whether they were right, as `tomoseek.evaluation.score.ranked_hits` returns them.
+        Class to heatmap values and whether they were right, as `tomoseek.evaluation.ranking.rank` tells them.
     """
     values = {name: log_odds(scores) for name, (scores, _) in outcomes.items()}  # (n,) each
     right = {name: hits.astype(np.float64) for name, (_, hits) in outcomes.items()}  # (n,) each

@@ -12,6 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from finetune.calibration import Calibration
 from finetune.decoder import Decoder, Picker
+from finetune.labels import Labels
+from finetune.settings import TrainConfig
+from finetune.state import TrainingState
+from finetune.validate import Validation
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_path, atomic_write_json
 from tomoseek.network.encoder import Encoder, EncoderConfig
@@ -59,6 +63,39 @@ class Description:
     def seen_runs(self) -> list[dict[str, Any]]:
         """Runs that must not be scored: used for weights or thresholds."""
         return [*self.training_runs, *(run for run in self.threshold_runs if run not in self.training_runs)]
+
+
+def describe(
+    config: TrainConfig, labels: Labels, result: Validation, state: TrainingState, picker: Picker
+) -> Description:
+    """Describe what a training has reached.
+
+    Parameters
+    ----------
+    config, labels
+        What it was asked for, and learned from.
+    result
+        Of the validation at its end.
+    state, picker
+        Where it ended, and the network that is saved.
+    """
+    project = str(Path(config.data.project or "").resolve())
+    return Description(
+        radii=labels.radii,
+        thresholds=result.thresholds,
+        threshold_runs=[run.seen(project) for run in labels.judging],
+        training_runs=[run.seen(project) for run in labels.training],
+        voxel_spacing=labels.training[0].tomogram.voxel_spacing,
+        model=dataclasses.asdict(picker.encoder.config),
+        decoder_channels=config.decoder_channels,
+        provenance={
+            "num_steps": state.step,
+            "thresholds_held_out": bool(labels.held_out),
+            "validation": {"weighted_f4": result.weighted_f4, "classes": result.f4},
+            "settings": state.settings,
+        },
+        calibration=result.calibration,
+    )
 
 
 def build_picker(model: EncoderConfig, num_classes: int, decoder_channels: list[int]) -> Picker:

@@ -3,7 +3,7 @@
 Letters: b crops, c classes, z y x voxels, s cells of the heatmap.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +12,13 @@ import torch
 from torch import Tensor
 
 from finetune.augment import AugmentConfig, change_intensity, draw_warp, flip_and_turn
-from finetune.labels import LabelledRun, Points
-from finetune.paste import free_place, paste, reach
+from finetune.labels import LabelledRun
 from finetune.targets import draw_heatmaps, target_sigmas
 from tomoseek.errors import InputError
 from tomoseek.geometry import points_to_indices
 from tomoseek.tomograms.tomogram import Tomogram
 
 CELL_OF_ENCODER = 8
-DOUBTFUL = 0.05  # of a Gaussian around a doubtful particle: nearer than that nothing is known
 
 
 @dataclass(kw_only=True, slots=True)
@@ -31,7 +29,6 @@ class CropConfig:
     centred: float
     jitter: float
     mixup: float
-    paste: float
     cache_gb: float
 
     def __post_init__(self) -> None:
@@ -39,8 +36,6 @@ class CropConfig:
             raise InputError(f"crops.size: expected three multiples of {CELL_OF_ENCODER} [z,y,x], found {self.size}")
         if not (0 <= self.centred <= 1 and 0 <= self.jitter <= 1):
             raise InputError("crops: centred and jitter are fractions between 0 and 1")
-        if self.paste < 0:
-            raise InputError(f"crops.paste: expected 0 (off) or a number of particles per crop, found {self.paste}")
 
 
 @dataclass(slots=True)
@@ -92,11 +87,6 @@ class Volumes:
         return crop
 
 
-def in_voxels(points_xyz: dict[str, Points], run: LabelledRun, names: Iterable[str]) -> list[npt.NDArray[np.float64]]:
-    """Return each class's points as z y x voxel indices of the run's tomogram."""
-    return [points_to_indices(points_xyz.get(name, ()), run.tomogram.voxel_spacing) for name in names]
-
-
 class CropSampler:
     """Batches of augmented crops, each a function of the seed and the step alone, so that a resume is exact.
 
@@ -127,15 +117,13 @@ class CropSampler:
         self.config, self.augment, self.batch_size, self.seed = config, augment, batch_size, seed
         self.volumes = Volumes([run.tomogram for run in runs], config.cache_gb)
         self.sigmas = [target_sigmas(list(radii.values()), run.tomogram.voxel_spacing, sigma_factor) for run in runs]
-        self.radii = [[radius / run.tomogram.voxel_spacing for radius in radii.values()] for run in runs]
-        self.indices = [in_voxels(run.points_xyz, run, radii) for run in runs]
-        self.unsure = [in_voxels(run.unsure_xyz, run, radii) for run in runs]
+        self.indices = [
+            [points_to_indices(run.points_xyz[name], run.tomogram.voxel_spacing) for name in radii] for run in runs
+        ]
         self.known = np.array([[len(p) > 0 or not mask_absent for p in points] for points in self.indices], np.float32)
-        # Every pick as (class, run, z, y, x), apart by class, so that a class is drawn first and one of its picks next.
+        # Every pick as (run, z, y, x), apart by class, so that a class is drawn first and one of its picks next.
         pools = [
-            np.concatenate(
-                [np.column_stack([np.full((len(p[c]), 2), (c, r)), p[c]]) for r, p in enumerate(self.indices)]
-            )
+            np.concatenate([np.column_stack([np.full(len(p[c]), r), p[c]]) for r, p in enumerate(self.indices)])
             for c in range(len(radii))
         ]
         self.pool = [pool for pool in pools if len(pool)]
@@ -169,49 +157,19 @@ class CropSampler:
         source = warp.source_size(size)
         run, start = self.place(generator, source)
         volume = self.volumes.crop(run, start, source)
-        points, unsure = ([p - start for p in each[run]] for each in (self.indices, self.unsure))
-        if self.config.paste:
-            points = self.add_particles(volume, run, points, unsure, generator)
-        volume, moved = warp.apply(volume, points + unsure, size)
+        volume, moved = warp.apply(volume, [points - start for points in self.indices[run]], size)
         volume, moved = flip_and_turn(volume, moved, self.augment, generator)
-        sigmas = [sigma * warp.scale for sigma in self.sigmas[run]]
-        target = draw_heatmaps(moved[: len(points)], sigmas, size)
-        doubt = draw_heatmaps(moved[len(points) :], sigmas, size)
-        known = self.known[run][:, None, None, None] * (doubt < DOUBTFUL)
-        return change_intensity(volume, self.augment, generator), target, known.astype(np.float32)
-
-    def add_particles(
-        self, volume: npt.NDArray[np.float32], run: int, points: list[npt.NDArray[np.float64]],
-        unsure: list[npt.NDArray[np.float64]], generator: np.random.Generator,
-    ) -> list[npt.NDArray[np.float64]]:  # fmt: skip
-        """Paste particles of any labelled run into ``volume`` (in place), each class as often; return all points."""
-        points = list(points)
-        for _ in range(generator.poisson(self.config.paste)):
-            kind, source, *index = self.draw_pick(generator)
-            radius = self.radii[source][kind]
-            place = free_place(volume.shape, radius, points + unsure, self.radii[run] + self.radii[run], generator)
-            if place is None:
-                continue
-            corner = np.rint(index).astype(np.int64) - reach(radius)
-            edge = 2 * reach(radius) + 1
-            cube = self.volumes.crop(source, corner, (edge, edge, edge))
-            local = np.array(index, np.float64)[None] - corner  # (1, 3)
-            cube, (centre,) = flip_and_turn(cube, [local], self.augment, generator)
-            pasted = paste(volume, cube, place, centre[0], radius)
-            points[kind] = np.concatenate([points[kind], pasted[None]])
-        return points
-
-    def draw_pick(self, generator: np.random.Generator) -> tuple[int, int, float, float, float]:
-        """Draw a class, and one of its picks: class, run, z, y, x."""
-        pool = self.pool[generator.integers(len(self.pool))]
-        kind, run, z, y, x = pool[generator.integers(len(pool))]
-        return int(kind), int(run), z, y, x
+        target = draw_heatmaps(moved, [sigma * warp.scale for sigma in self.sigmas[run]], size)
+        known = np.broadcast_to(self.known[run][:, None, None, None], target.shape)
+        return change_intensity(volume, self.augment, generator), target, known
 
     def place(self, generator: np.random.Generator, size: tuple[int, int, int]) -> tuple[int, npt.NDArray[np.int64]]:
         """Choose a run and a first voxel, near a pick or anywhere; the crop stays inside where it fits."""
         extent = np.array(size)
         if generator.random() < self.config.centred and self.pool:
-            _, run, *index = self.draw_pick(generator)
+            pool = self.pool[generator.integers(len(self.pool))]
+            number, *index = pool[generator.integers(len(pool))]
+            run = int(number)
             shift = self.config.jitter * generator.uniform(-0.5, 0.5, 3) * extent
             start = np.rint(np.array(index) - extent / 2 + shift).astype(np.int64)
         else:

@@ -3,6 +3,7 @@
 Letters: b tiles, c classes, z y x voxels or cells.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +93,7 @@ def find_particles(
     return found
 
 
-def keep_above(candidates: dict[str, Picks], thresholds: dict[str, float]) -> dict[str, Picks]:
+def keep_above(candidates: dict[str, Picks], thresholds: Mapping[str, float]) -> dict[str, Picks]:
     """Keep each class's candidates that reach its threshold."""
     return {name: _only(picks, picks.scores >= thresholds[name]) for name, picks in candidates.items()}
 

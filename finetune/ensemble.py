@@ -15,7 +15,7 @@ from finetune.calibration import Calibration, log_odds
 from finetune.checkpoint import Description, load_checkpoint
 from finetune.decoder import Picker
 from tomoseek.errors import InputError
-from tomoseek.geometry import SAME_SPACING
+from tomoseek.geometry import is_same_spacing
 
 
 class Ensemble(nn.Module):
@@ -87,7 +87,7 @@ def check_member(folder: Path, description: Description, first_folder: Path, fir
             f"ensemble: expected the classes and radii of '{first_folder}' in '{folder}', in its order: {expected}, "
             f"found {found}; train with the same classes"
         )
-    if abs(description.voxel_spacing / first.voxel_spacing - 1) > SAME_SPACING:
+    if not is_same_spacing(description.voxel_spacing, first.voxel_spacing):
         raise InputError(
             f"ensemble: expected '{folder}' trained at the {first.voxel_spacing:g} Å per voxel of '{first_folder}', "
             f"found {description.voxel_spacing:g} Å; train at one spacing"

@@ -1,7 +1,8 @@
 """Which runs carry labels, of which classes, and which of them are held out."""
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,21 +27,10 @@ SAME_PARTICLE = 0.25
 
 @dataclass(slots=True)
 class LabelledRun:
-    """A tomogram and its labels: per class ``(n, 3)`` points, x y z in Å.
-
-    Attributes
-    ----------
-    tomogram
-        The run's volume.
-    points_xyz
-        Particles.
-    unsure_xyz
-        Places that may or may not hold a particle of the class: nothing is learned there.
-    """
+    """A tomogram and its labels: per class ``(n, 3)`` points, x y z in Å."""
 
     tomogram: Tomogram
     points_xyz: dict[str, Points]
-    unsure_xyz: dict[str, Points] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -50,6 +40,30 @@ class LabelledRun:
     def seen(self, project: str) -> dict[str, Any]:
         """Return what a checkpoint remembers of this run, so that evaluate can recognise it."""
         return {"run": self.name, "project": project, "labels": label_digests(self.points_xyz)}
+
+
+@dataclass(slots=True)
+class Labels:
+    """What a training learns from, and what it is judged by.
+
+    Attributes
+    ----------
+    training
+        Runs that train the weights.
+    held_out
+        Runs that do not.
+    radii
+        Class name to radius in Å; its order is the order of the heatmaps.
+    """
+
+    training: list[LabelledRun]
+    held_out: list[LabelledRun]
+    radii: dict[str, float]
+
+    @property
+    def judging(self) -> list[LabelledRun]:
+        """Runs on which thresholds are chosen: those held out, or for want of them those of the training."""
+        return self.held_out or self.training
 
 
 def label_digests(points_xyz: dict[str, Points]) -> dict[str, str]:
@@ -63,7 +77,12 @@ def label_digests(points_xyz: dict[str, Points]) -> dict[str, str]:
 
 
 def read_labels(
-    root: Any, run_name: str, classes: list[str], picks: PicksConfig, radii: dict[str, float]
+    root: Any,
+    run_name: str,
+    classes: list[str],
+    picks: PicksConfig,
+    radii: dict[str, float],
+    finders: Sequence[str] = (OWN_USER,),
 ) -> dict[str, Points]:
     """Read one run's labels; a particle that two people picked counts once.
 
@@ -79,8 +98,10 @@ def read_labels(
         Whose picks.
     radii
         Radius of each class, Å: two picks of a class nearer than a quarter of it are one particle.
+    finders
+        Users whose picks are no labels, unless ``picks`` names one of them.
     """
-    excluded = (OWN_USER,) if picks.user_id is None else ()
+    excluded = finders if picks.user_id is None else ()
     labels: dict[str, Points] = {}
     for name in classes:
         points = read_picks(root, run_name, name, picks.user_id, picks.session_id, excluded).points_xyz

@@ -5,12 +5,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from finetune.augment import AugmentConfig
 from finetune.crops import CropConfig
-from finetune.decoder import Picker
 from finetune.detect import DetectConfig
-from finetune.labels import LabelledRun, label_digests
-from finetune.self_training import SelfTrainingConfig
+from finetune.labels import Labels, find_labelled_runs, label_digests, split_runs
 from finetune.unfreeze import Unfreeze
 from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
@@ -31,23 +31,19 @@ class TrainConfig:
     decoder_channels: list[int]
     crops: CropConfig
     augment: AugmentConfig
-    self_training: SelfTrainingConfig
     sigma_factor: float
     positive_weight: float
     confusion_weight: float
-    focus: float
     num_steps: int
     batch_size: int
     max_minutes: float | None
     learning_rate: float
     encoder_learning_rate_scale: float
-    layer_decay: float
     warmup_steps: int
     weight_decay: float
     clip_norm: float
     ema_decay: float
     log_every: int
-    save_every: int
     validate_every: int | None
     detect: DetectConfig
     out_dir: str
@@ -58,23 +54,30 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.num_steps < 1 or self.batch_size < 1:
             raise InputError(f"num_steps, batch_size: expected at least 1, found {self.num_steps}, {self.batch_size}")
-        if self.self_training.runs is not None and self.batch_size < 2:
-            raise InputError(
-                f"self_training.runs: half of each batch is of these runs, expected batch_size of at least 2, "
-                f"found {self.batch_size}"
-            )
         if len(self.decoder_channels) != 2 or any(n % 8 for n in self.decoder_channels):
             raise InputError(f"decoder_channels: expected two multiples of 8, found {self.decoder_channels}")
 
 
 # Settings that may differ between a run and its continuation.
-FREE_ON_RESUME = {"resume", "device", "log_every", "save_every", "validate_every", "max_minutes", "out_dir"}
+FREE_ON_RESUME = {"resume", "device", "log_every", "validate_every", "max_minutes", "out_dir"}
 
 
-def comparable(config: TrainConfig, picker: Picker, labelled: list[LabelledRun]) -> dict[str, Any]:
+def find_labels(config: TrainConfig) -> Labels:
+    """Read the labels that the settings name, and hold some runs out.
+
+    Raises
+    ------
+    InputError
+        As `find_labelled_runs` and `split_runs`.
+    """
+    labelled, radii = find_labelled_runs(config.data, config.classes, config.picks)
+    return Labels(*split_runs(labelled, config.validation_runs), radii)
+
+
+def comparable(config: TrainConfig, encoder: nn.Module, labels: Labels) -> dict[str, Any]:
     """Return what has to be the same when a run is resumed, as JSON holds it: settings, encoder, labels."""
     kept = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE_ON_RESUME}
-    kept["encoder_fingerprint"] = fingerprint(picker.encoder)
-    kept["labels"] = {run.name: label_digests(run.points_xyz) for run in labelled}
+    kept["encoder_fingerprint"] = fingerprint(encoder)
+    kept["labels"] = {run.name: label_digests(run.points_xyz) for run in labels.training + labels.held_out}
     plain: dict[str, Any] = json.loads(json.dumps(kept, default=lambda value: value.value))
     return plain

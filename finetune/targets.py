@@ -81,7 +81,7 @@ def other_classes(target: Tensor) -> Tensor:
 
 
 def heatmap_loss(
-    logits: Tensor, target: Tensor, known: Tensor, positive_weight: float, confusion_weight: float, focus: float
+    logits: Tensor, target: Tensor, known: Tensor, positive_weight: float, confusion_weight: float
 ) -> Tensor:
     """Weighted binary cross-entropy above its least value: 0 where the logits say exactly the target.
 
@@ -100,21 +100,12 @@ def heatmap_loss(
     confusion_weight
         Weight, for every other class, of the centre of a particle. Particles fill a thousandth of the ice: at the
         weight of ice, taking one class for another would cost next to nothing.
-    focus
-        Power of the error, between 0 and 1, by which each cell's loss is multiplied: above 0 hard cells count more
-        than those that are nearly right.
-
-    References
-    ----------
-    Li et al., Generalized focal loss, 2020 (quality focal loss), of which ``focus`` is the beta.
     """
     weight = 1 + (positive_weight - 1) * target + (confusion_weight - 1) * other_classes(target)
     weight = weight * known  # (b, c, z, y, x)
     error = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
     least = -torch.xlogy(target, target) - torch.xlogy(1 - target, 1 - target)
     error = (error - least) * weight  # (b, c, z, y, x)
-    if focus:
-        error = error * (torch.sigmoid(logits.float()) - target).abs().pow(focus)
     total = reduce(weight, "b c z y x -> c", "sum").clamp(min=1e-6)
     per_class = reduce(error, "b c z y x -> c", "sum") / total
     present = reduce(known, "b c z y x -> c", "max")  # (c)

@@ -1,11 +1,9 @@
 """Which part of the encoder learns along with the decoder, and how fast."""
 
-from collections import defaultdict
 from enum import Enum
 from typing import Any
 
 import torch
-from torch import nn
 
 from finetune.decoder import Decoder, Picker
 from tomoseek.network.weights import load_encoder
@@ -34,46 +32,13 @@ def fresh_picker(encoder: str, unfreeze: Unfreeze, num_classes: int, decoder_cha
     return Picker(loaded, decoder, unfreeze is Unfreeze.none)
 
 
-def parameter_groups(
-    picker: Picker, learning_rate: float, encoder_scale: float, layer_decay: float
-) -> list[dict[str, Any]]:
-    """Group what learns: the decoder at the full learning rate, the encoder's layers at less the deeper they lie.
-
-    Parameters
-    ----------
-    picker
-        Network.
-    learning_rate
-        Of the decoder.
-    encoder_scale
-        Rate of the encoder's uppermost layer over the decoder's.
-    layer_decay
-        Rate of each further layer over that of the one above it.
+def parameter_groups(picker: Picker, learning_rate: float, encoder_scale: float) -> list[dict[str, Any]]:
+    """Group what learns: the decoder, and whatever of the encoder is not frozen at ``encoder_scale`` of its rate.
 
     Returns
     -------
     Groups for an optimizer; ``scale`` is the group's rate over the decoder's.
-
-    References
-    ----------
-    Clark et al., ELECTRA, 2020; Bao et al., BEiT, 2021 (layer-wise learning-rate decay).
     """
-    groups = [{"params": list(picker.decoder.parameters()), "lr": learning_rate, "scale": 1.0}]
-    layers: dict[int, list[nn.Parameter]] = defaultdict(list)
-    for name, parameter in picker.encoder.named_parameters():
-        if parameter.requires_grad:
-            layers[layers_above(name, picker.encoder.config.depth)].append(parameter)
-    for depth, parameters in sorted(layers.items()):
-        scale = encoder_scale * layer_decay**depth
-        groups.append({"params": parameters, "lr": learning_rate * scale, "scale": scale})
-    return groups
-
-
-def layers_above(name: str, num_blocks: int) -> int:
-    """Count the layers above a parameter; from the top: fusion, blocks, tokens, three levels of the pyramid."""
-    part, *rest = name.split(".")
-    if part == "pyramid":
-        return num_blocks + 4 - int(rest[1])
-    if part == "tokens" or rest[0] == "registers":
-        return num_blocks + 1
-    return num_blocks - int(rest[1]) if rest[0] == "blocks" else 0
+    parts = ((picker.decoder, 1.0), (picker.encoder, encoder_scale))
+    learning = [([parameter for parameter in part.parameters() if parameter.requires_grad], k) for part, k in parts]
+    return [{"params": each, "lr": learning_rate * scale, "scale": scale} for each, scale in learning if each]

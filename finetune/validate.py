@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from finetune.calibration import Calibration, fit_calibration
-from finetune.decoder import Picker
 from finetune.detect import DetectConfig, find_particles
 from finetune.labels import LabelledRun
 from finetune.thresholds import Points, choose_threshold, f4_at
-from tomoseek.evaluation.score import ranked_hits, weighted_f4
+from tomoseek.evaluation.ranking import rank
+from tomoseek.evaluation.score import weighted_f4
 from tomoseek.picks.points import Picks
 
 
@@ -30,7 +31,7 @@ class Validation:
 
 
 def validate(
-    picker: Picker,
+    picker: nn.Module,
     runs: list[LabelledRun],
     radii: dict[str, float],
     config: DetectConfig,
@@ -60,7 +61,8 @@ def choose(
         Class to radius, Å.
     """
     found = {name: {run: by_class[name] for run, by_class in candidates.items()} for name in radii}
-    calibration = fit_calibration({name: ranked_hits(reference[name], found[name], radii[name]) for name in radii})
+    rankings = {name: rank(reference[name], found[name], radius) for name, radius in radii.items()}
+    calibration = fit_calibration({name: (ranking.scores, ranking.right) for name, ranking in rankings.items()})
     thresholds, f4 = {}, {}
     for name, radius in radii.items():
         value = choose_threshold(reference[name], found[name], radius)

@@ -20,7 +20,7 @@ from pretrain.metric import PADDING
 from pretrain.scene_crops import Scene, draw_crops
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
-from tomoseek.geometry import points_to_indices
+from tomoseek.geometry import is_same_spacing, points_to_indices
 from tomoseek.simulate import MicroscopeConfig, SceneConfig, load_density, random_assembly, simulate_tomogram
 from tomoseek.tomograms.normalise import measure_values
 from tomoseek.tomograms.tomogram import Tomogram
@@ -175,7 +175,7 @@ def common_spacing(sources: list[tuple[Tomogram, ...]]) -> float:
         If they differ by more than 1 %.
     """
     spacings = [source[0].voxel_spacing for source in sources]
-    if max(spacings) > 1.01 * min(spacings):
+    if not is_same_spacing(max(spacings), min(spacings)):
         raise InputError(
             f"data.project: expected tomograms of one voxel spacing, found {min(spacings):g} to {max(spacings):g} Å; "
             "choose runs of one spacing with data.runs or data.voxel_spacing"

@@ -77,7 +77,6 @@ class PretrainConfig:
     clip_norm: float
     ema_decay: float
     log_every: int
-    save_every: int
     masked: MaskedConfig
     metric: MetricConfig
 

@@ -28,7 +28,7 @@ from tomoseek.network.encoder import Encoder
 from tomoseek.network.weights import WEIGHTS, fingerprint, load_encoder, save_encoder
 from tomoseek.provenance import code_version
 from tomoseek.running import ahead, pick_device, precision, progress
-from tomoseek.training import Ema, cosine_learning_rate, load_state, save_state
+from tomoseek.training import Ema, StateKeeper, cosine_learning_rate, load_state, save_state
 
 
 class Batches(Protocol):
@@ -83,6 +83,15 @@ def run(config: PretrainConfig) -> None:
     trained, optimizer = accelerator.prepare(model, optimizer)
     trained.train()
 
+    done = start
+
+    def save() -> None:
+        if accelerator.is_main_process:
+            state = {
+                "model": model.state_dict(), "ema": ema.module.state_dict(), "optimizer": optimizer.state_dict(),
+            }  # fmt: skip
+            save_state(state_path, state, {"step": done, "settings": settings})
+
     def stream() -> Iterator[dict[str, Tensor]]:
         for step in range(start, config.num_steps):
             yield batches.batch(step)
@@ -92,7 +101,8 @@ def run(config: PretrainConfig) -> None:
     bar.disable = bar.disable or not accelerator.is_main_process
     last: dict[str, float] = {}
     # On a CPU the same cores would draw and train: drawing ahead only makes them wait for each other.
-    with ahead(stream()) if accelerator.device.type == "cuda" else nullcontext(stream()) as upcoming:
+    drawn = ahead(stream()) if accelerator.device.type == "cuda" else nullcontext(stream())
+    with drawn as upcoming, StateKeeper(save) as keeper:
         for step, batch in zip(bar, upcoming, strict=True):
             rate = cosine_learning_rate(step, config.num_steps, config.learning_rate, config.warmup_steps)
             for group in optimizer.param_groups:
@@ -103,20 +113,17 @@ def run(config: PretrainConfig) -> None:
                 raise RuntimeError(f"the loss is not finite at step {step}; try a lower learning_rate")
             accelerator.backward(losses["loss"])
             accelerator.clip_grad_norm_(trained.parameters(), config.clip_norm)
-            optimizer.step()
+            with keeper.change():
+                optimizer.step()
+                ema.update(encoder)
+                done = step + 1
             optimizer.zero_grad(set_to_none=True)
-            ema.update(encoder)
             if step % config.log_every == 0 or step == config.num_steps - 1:
                 last = {key: float(accelerator.reduce(value.detach(), "mean")) for key, value in losses.items()}
                 bar.set_postfix_str(" ".join(f"{key} {value:.3f}" for key, value in last.items()), refresh=False)
                 if accelerator.is_main_process:
                     log_jsonl(log_path, {"step": step, **last, "learning_rate": rate})
-            done = step + 1
-            if accelerator.is_main_process and (done % config.save_every == 0 or done == config.num_steps):
-                state = {
-                    "model": model.state_dict(), "ema": ema.module.state_dict(), "optimizer": optimizer.state_dict(),
-                }  # fmt: skip
-                save_state(state_path, state, {"step": done, "settings": settings})
+            keeper.save_if_due()
     if accelerator.is_main_process:
         provenance = {
             "settings": settings, "steps": config.num_steps, "losses": last, "started_from": config.encoder, **code,
@@ -165,7 +172,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 def check_same_run(settings: dict[str, Any], saved: dict[str, Any], out_dir: Path) -> None:
     """Refuse to go on with a run whose settings differ in more than its length, and where and how often it reports."""
-    free = {"out_dir", "device", "resume", "num_steps", "log_every", "save_every", "encoder"}
+    free = {"out_dir", "device", "resume", "num_steps", "log_every", "encoder"}
     for key in settings.keys() - free:
         if settings[key] != saved.get(key):
             raise InputError(

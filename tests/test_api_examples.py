@@ -40,3 +40,18 @@ def test_opening_an_mrc_imports_neither_hydra_nor_torch_nor_copick(tmp_path: Pat
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "words", [["embed", "query", "--help"], ["finetune", "train", "--help"], ["pretrain", "--help"]]
+)
+def test_help_of_a_command_waits_for_no_library_of_its_work(words: list[str]) -> None:
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = {words!r}\n"
+        "runpy.run_module(sys.argv[0], run_name='__main__')\n"
+        "print([name for name in ('hydra', 'torch', 'faiss', 'scipy', 'copick', 'pandas') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "these are the defaults" in run.stdout
+    assert run.stdout.splitlines()[-1] == "[]"

@@ -58,7 +58,7 @@ def test_the_new_complex_is_in_no_run_that_is_learned_from() -> None:
 
 def test_random_control_differs_from_the_search_in_its_encoder_and_places_alone() -> None:
     stages = {stage.name: stage for stage in plan(demo_config())}
-    search = [*stages["embed_build"].commands, *stages["query"].commands]
+    search = [*stages["embed_build"].commands, *stages["search"].commands]
     control = stages["random_init"].commands
     assert len(search) == len(control)
     for ours, theirs in zip(search, control, strict=True):
@@ -182,7 +182,7 @@ def test_demo_runs_to_the_report_and_a_second_time_reuses_everything(
         assert stage["seconds"] > 0
         assert 0 < stage["peak_memory_gb"] < 16
     assert set(results["finetune"]["classes"]) == set(CHALLENGE)
-    assert set(results["few_shot"]) >= {"class", "average_precision", "random_init_average_precision", "shots"}
+    assert set(results["search"]) >= {"class", "average_precision", "random_init_average_precision", "shots"}
     assert (tmp_path / "demo" / "report.html").stat().st_size > 100_000
     run(demo_config(*words))
     assert capsys.readouterr().out.count("   reusing ") == len(expected) - 1

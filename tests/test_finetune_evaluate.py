@@ -1,4 +1,4 @@
-"""finetune evaluate: intervals, confusion, reliability, and what it prints, writes and draws."""
+"""finetune evaluate: whose picks it scores on which runs, and what it prints, writes and draws."""
 
 import json
 from pathlib import Path
@@ -6,161 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.calibration import calibration_curve
 
 from finetune import evaluate
 from finetune.candidates import Candidates, save_candidates
 from tomoseek.command_line import compose_settings
 from tomoseek.complexes import CHALLENGE, COMPLEXES, class_weight
 from tomoseek.errors import InputError
-from tomoseek.evaluation.confusion import confuse
-from tomoseek.evaluation.intervals import bootstrap, caveat, draw_runs
-from tomoseek.evaluation.reliability import calibration_error, reliability
-from tomoseek.evaluation.score import class_scores, count_hits, run_counts, weighted_f4
 from tomoseek.evaluation.tables import score_table
 from tomoseek.picks.copick_picks import write_picks
 from tomoseek.picks.points import Picks
 from tomoseek.tomograms.copick_tomograms import add_tomogram
-from tomoseek.tomograms.project import create_project
+from tomoseek.tomograms.project import create_project, open_project
 
-RADII = {"apo-ferritin": 60.0, "ribosome": 150.0, "thyroglobulin": 130.0}
 SIZE, SPACING = (16, 64, 64), 10.0
 
 
-def crowd(seed: int, runs: int) -> tuple[dict, dict]:
-    """References and candidates dense enough to hit, miss and be confused; a class is absent from most runs."""
-    generator = np.random.default_rng(seed)
-    reference, found = {}, {}
-    for run in map(str, range(runs)):
-        counts = {"apo-ferritin": 12, "ribosome": 8, "thyroglobulin": 3 if run == "0" else 0}
-        reference[run] = {name: generator.uniform(0, 700, (n, 3)) for name, n in counts.items()}
-        found[run] = {
-            name: np.concatenate([points + generator.normal(0, 25, points.shape), generator.uniform(0, 700, (n, 3))])
-            for (name, points), n in zip(reference[run].items(), (6, 4, 0), strict=True)
-        }
-    return reference, found
-
-
-def test_intervals_equal_those_of_counting_every_draw_of_runs_anew():
-    reference, found = crowd(0, runs=4)
-    weights = {"apo-ferritin": 1.0, "ribosome": 0.5, "thyroglobulin": 2.0}
-    num_draws = 60
-    rows = []
-    for times in draw_runs(4, num_draws):
-        again = {f"{run}-{k}": run for run, count in zip(reference, times, strict=True) for k in range(count)}
-        drawn = {key: reference[run] for key, run in again.items()}
-        scores = class_scores(drawn, {key: found[run] for key, run in again.items()}, RADII)
-        row = {"total": weighted_f4(scores, weights)}
-        for name, score in scores.items():
-            row[name, "f4"] = score["f4"]
-            row[name, "precision"] = score["precision"] if score["tp"] + score["fp"] else np.nan
-            row[name, "recall"] = score["recall"] if score["tp"] + score["fn"] else np.nan
-        rows.append(row)
-    expected = {key: np.nanpercentile([row[key] for row in rows], [2.5, 97.5]) for key in rows[0]}
-    assert any(np.isnan(row["thyroglobulin", "recall"]) for row in rows)
-
-    intervals = bootstrap(run_counts(reference, found, RADII), weights, num_draws)
-    assert intervals.weighted_f4 == pytest.approx(expected["total"])
-    for name in RADII:
-        assert intervals.f4[name] == pytest.approx(expected[name, "f4"])
-        assert intervals.precision[name] == pytest.approx(expected[name, "precision"])
-        assert intervals.recall[name] == pytest.approx(expected[name, "recall"])
-
-
-def test_runs_that_are_all_alike_leave_no_doubt_and_runs_that_differ_do():
-    alike = run_counts(*(dict.fromkeys("abc", side["1"]) for side in crowd(1, runs=2)), RADII)
-    low, high = bootstrap(alike, dict.fromkeys(RADII, 1.0), 100).recall["ribosome"]
-    assert low == high
-    low, high = bootstrap(run_counts(*crowd(1, runs=6), RADII), dict.fromkeys(RADII, 1.0), 100).recall["ribosome"]
-    assert low < high
-
-
-def test_a_single_run_or_no_draws_give_no_interval_and_few_runs_a_warning():
-    counts = run_counts(*crowd(2, runs=1), RADII)
-    assert bootstrap(counts, dict.fromkeys(RADII, 1.0), 100) is None
-    assert bootstrap(run_counts(*crowd(2, runs=3), RADII), dict.fromkeys(RADII, 1.0), 0) is None
-    assert "single run" in caveat(1, 100) and "bootstrap=0" in caveat(5, 0) and "too narrow" in caveat(3, 100)
-    assert caveat(5, 100) is None
-
-
-def as_picks(found: dict) -> dict:
-    return {run: {name: Picks(points) for name, points in by_class.items()} for run, by_class in found.items()}
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_confusion_agrees_with_looking_at_every_pair(seed: int):
-    reference, found = crowd(seed, runs=3)
-    names = list(RADII)
-    on, missed = np.zeros((3, 4), int), np.zeros((3, 4), int)
-    for run in reference:
-        for row, name in enumerate(names):
-            for point in found[run][name]:
-                part = {
-                    other: np.linalg.norm(reference[run][other] - point, axis=1).min(initial=np.inf) / (radius / 2)
-                    for other, radius in RADII.items()
-                }
-                best = name if part[name] <= 1 else min(part, key=part.get)
-                on[row, names.index(best) if part[best] <= 1 else 3] += 1
-            for point in reference[run][name]:
-                near = {o: np.linalg.norm(found[run][o] - point, axis=1).min(initial=np.inf) for o in names}
-                if near[name] > RADII[name] / 2:
-                    best = min(near, key=near.get)
-                    missed[row, names.index(best) if near[best] <= RADII[name] / 2 else 3] += 1
-    confusion = confuse(reference, as_picks(found), RADII)
-    assert confusion.picks.tolist() == on.tolist() and confusion.missed.tolist() == missed.tolist()
-    assert confusion.any
-    assert np.trace(confusion.missed) == 0
-    counts = [sum(count_hits(reference[run][n], found[run][n], r).fn for run in reference) for n, r in RADII.items()]
-    assert confusion.missed.sum(axis=1).tolist() == counts
-
-
-def test_a_pick_belongs_to_its_own_class_before_a_nearer_one_and_others_count_by_their_own_radius():
-    nothing = np.zeros((0, 3))
-    reference = {"a": {"apo-ferritin": np.array([[0.0, 0, 0]]), "ribosome": np.array([[20.0, 0, 0]])}}
-    radii = {"apo-ferritin": 60.0, "ribosome": 150.0}
-    picks = {"a": {"apo-ferritin": Picks([[20.0, 0, 0], [95.0, 0, 0], [95.1, 0, 0]]), "ribosome": Picks(nothing)}}
-    confusion = confuse(reference, picks, radii)
-    assert confusion.picks.tolist() == [[1, 1, 1], [0, 0, 0]]
-    assert confusion.missed.tolist() == [[0, 0, 0], [1, 0, 0]]
-
-
-def test_picks_that_are_all_right_or_on_nothing_are_no_confusion():
-    reference = {"a": {"ribosome": np.array([[0.0, 0, 0]]), "apo-ferritin": np.zeros((0, 3))}}
-    picks = {"a": {"ribosome": Picks([[1.0, 0, 0], [900.0, 0, 0]]), "apo-ferritin": Picks(np.zeros((0, 3)))}}
-    assert not confuse(reference, picks, {"ribosome": 150.0, "apo-ferritin": 60.0}).any
-
-
-def test_reliability_bins_by_hand_and_as_scikit_learn_has_them():
-    bins = reliability(np.array([1.0, 0.9, 0.15, 0.11]), np.array([True, False, False, True]))
-    assert bins.count.tolist() == [2, 2]
-    assert bins.mean_score == pytest.approx([0.13, 0.95]) and bins.share_right == pytest.approx([0.5, 0.5])
-    assert calibration_error(bins) == pytest.approx((0.37 + 0.45) / 2)
-
-    generator = np.random.default_rng(0)
-    scores = generator.random(2000)
-    right = generator.random(2000) < scores**2
-    bins = reliability(scores, right)
-    share, mean = calibration_curve(right, scores, n_bins=10)
-    assert bins.share_right == pytest.approx(share) and bins.mean_score == pytest.approx(mean)
-
-
-def test_probabilities_have_a_small_calibration_error_and_boasts_a_large_one():
-    generator = np.random.default_rng(1)
-    scores = generator.random(20_000)
-    right = generator.random(20_000) < scores
-    assert calibration_error(reliability(scores, right)) < 0.02
-    # sqrt(p) boasts by the mean of sqrt(p) - p, which is 1/6
-    assert calibration_error(reliability(np.sqrt(scores), right)) == pytest.approx(1 / 6, abs=0.01)
-
-
-def test_scores_that_are_no_probabilities_have_no_calibration_error():
-    right = np.array([True, False])
-    for scores in ([12.0, 3.0], [0.5, -0.1], [1.0, 1.0]):
-        assert reliability(np.array(scores), right) is None
-    assert calibration_error(reliability(np.zeros(0), np.zeros(0, bool))) is None
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs of noise; apo-ferritin found but for one, which was picked as ribosome; a false ribosome; no VLP."""
     folder = tmp_path_factory.mktemp("project")
@@ -181,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def evaluated(project: Path, out_dir: Path, *words: str) -> dict:
-    places = (f"data.project={project}", "checkpoint=null", f"candidates={out_dir}", f"out_dir={out_dir}")
+    places = (f"data.project={project}", f"candidates={out_dir}", f"out_dir={out_dir}")
     evaluate.run(compose_settings("finetune_evaluate", evaluate.EvaluateConfig, (*places, *words)))
     return json.loads((out_dir / "evaluation.json").read_text())
 
@@ -190,6 +51,8 @@ def test_the_record_holds_scores_distances_intervals_and_confusion(project: Path
     result = evaluated(project, tmp_path, "figures=false")
     apo = result["classes"]["apo-ferritin"]
     assert (apo["tp"], apo["fp"], apo["fn"], apo["f1"]) == (4, 0, 2, pytest.approx(0.8))
+    assert apo["best_f1"] == pytest.approx(0.8) and apo["average_precision"] == pytest.approx(2 / 3)
+    assert result["classes"]["ribosome"]["best_f1"] == pytest.approx(2 * 2 / (4 + 2))  # at 0.75, two of four are right
     assert apo["mean_localisation_error_angstrom"] == apo["median_localisation_error_angstrom"] == pytest.approx(4.0)
     assert apo["f4_interval"] == pytest.approx([apo["f4"]] * 2)  # both runs hold the same
     low, high = result["classes"]["ribosome"]["precision_interval"]
@@ -246,13 +109,91 @@ def test_scores_beyond_one_are_drawn_without_a_reliability_plot(project: Path, t
 
 
 def test_the_table_of_the_challenge_fits_a_terminal_of_112_columns():
-    row = {"f4": 0.9, "precision": 0.9, "recall": 0.9, "f1": 0.9, "average_precision": 0.9, "tp": 1234, "fp": 1234}
+    row = dict.fromkeys(("f4", "precision", "recall", "f1", "average_precision", "best_f1"), 0.9)
+    row |= {"tp": 1234, "fp": 1234}
     row |= {f"{key}_interval": [0.1, 0.9] for key in ("f4", "precision", "recall")} | {"fn": 1234}
     row |= {f"{key}_localisation_error_angstrom": 12.3 for key in ("median", "mean")}
     classes = {name: row | {"weight": class_weight(name)} for name in CHALLENGE}
     table = score_table({"classes": classes, "weighted_f4": 0.9, "weighted_f4_interval": [0.8, 0.95], "runs": ["a"]})
     assert max(map(len, table.splitlines())) <= 112
     assert len({len(line) for line in table.splitlines()[:-1]}) == 1
+
+
+def write_search(project: Path, runs: tuple[str, ...], user_id: str = "tomoseek") -> None:
+    """Picks of ribosome alone, as a search leaves them: right, wrong, and nothing in the last run."""
+    found = Picks([[303.0, 500, 80], [100.0, 100, 80]], [0.9, 0.4])
+    for run in runs:
+        write_picks(open_project(project), run, "ribosome", found, user_id, "search")
+
+
+def test_picks_of_a_search_are_scored_without_checkpoint_or_candidates(project: Path, tmp_path: Path, capsys):
+    write_search(project, ("a", "b"))
+    words = ("picks.session_id=search", "exclude_runs=[a]", "figures=false")
+    result = evaluated(project, tmp_path, *words)
+    assert result["runs"] == ["b"] and list(result["classes"]) == ["ribosome"]
+    row = result["classes"]["ribosome"]
+    assert (row["tp"], row["fp"], row["fn"]) == (1, 1, 0)
+    assert row["average_precision"] == 1.0 and row["best_f1"] == 1.0 and row["f1"] == pytest.approx(2 / 3)
+    assert result["settings"]["runs_seen_in_training"] is None and result["settings"]["excluded_runs"] == ["a"]
+    assert "exclude_runs" in capsys.readouterr().out
+    assert evaluated(project, tmp_path, *words, "classes=[ribosome]")["classes"]["ribosome"] == row
+
+
+def test_the_reference_is_never_that_of_the_finder(project: Path, tmp_path: Path):
+    write_search(project, ("a", "b"), "me")
+    words = ("picks.user_id=me", "picks.session_id=search", "figures=false")
+    row = evaluated(project, tmp_path, *words)["classes"]["ribosome"]
+    assert (row["tp"], row["fp"], row["fn"]) == (2, 2, 0)  # curator's, and neither mine nor tomoseek's
+    for whose in ("reference.user_id=me", "reference.user_id=me reference.session_id=search"):
+        with pytest.raises(InputError, match="other picks than those to score, found me's"):
+            evaluated(project, tmp_path, *words, *whose.split())
+    with pytest.raises(InputError, match="expected a user_id and a session_id, found me and None"):
+        evaluated(project, tmp_path, "picks.user_id=me", "picks.session_id=null")
+
+
+def test_what_the_finder_learned_from_stands_in_candidates_and_is_left_out(project: Path, tmp_path: Path, capsys):
+    found = {"apo-ferritin": Picks([[100.0, 100, 80]], [0.9]), "ribosome": Picks(np.zeros((0, 3)))}
+    seen = [{"run": "a", "project": str(project), "labels": {}}]
+    save_candidates(tmp_path, Candidates(dict.fromkeys("ab", found), {}, seen), str(project), "tomoseek", "finetune")
+    assert evaluated(project, tmp_path, "figures=false")["runs"] == ["b"]
+    assert "left out, seen in training or threshold fitting: a" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"found a .*allow_training_runs"):
+        evaluated(project, tmp_path, "data.runs=[a,b]")
+    result = evaluated(project, tmp_path, "figures=false", "data.runs=[a,b]", "allow_training_runs=true")
+    assert result["settings"]["runs_seen_in_training"] == ["a"]
+
+
+def test_a_run_known_to_hold_no_particle_counts_and_one_without_reference_does_not(tmp_path: Path, capsys):
+    root = create_project(tmp_path, [COMPLEXES["ribosome"]])
+    for run in "abc":
+        (tmp_path / "static" / "ExperimentRuns" / run).mkdir()
+    write_picks(root, "a", "ribosome", Picks([[300.0, 500, 80]]), "curator", "0")
+    write_picks(root, "b", "ribosome", Picks(np.zeros((0, 3))), "curator", "0")
+    write_search(tmp_path, ("a", "b", "c"))
+    words = ("picks.session_id=search", "figures=false")
+    result = evaluated(tmp_path, tmp_path, *words)
+    assert result["runs"] == ["a", "b"] and result["classes"]["ribosome"]["fp"] == 3
+    assert "left out, no reference picks: c" in capsys.readouterr().out
+    with pytest.raises(InputError, match="run c: expected reference picks of ribosome, found none"):
+        evaluated(tmp_path, tmp_path, *words, "data.runs=[a,c]")
+    with pytest.raises(InputError, match="expected reference picks of ribosome in runs b, found none"):
+        evaluated(tmp_path, tmp_path, *words, "exclude_runs=[a]", "data.runs=[a,b]")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("exclude_runs=[nowhere]", "exclude_runs: expected runs among a, b, found nowhere"),
+        ("data.runs=[nowhere]", "data.runs: expected runs among a, b, found nowhere"),
+        ("exclude_runs=[a,b]", "at least one run to score"),
+        ("picks.session_id=nobody", "expected picks of tomoseek/nobody in runs a, b, found none"),
+        ("picks.session_id=nobody classes=[ribosome]", "run a: expected picks of tomoseek/nobody.*exclude_runs"),
+        ("reference.user_id=nobody classes=[ribosome]", "expected reference picks of ribosome in runs a, b"),
+    ],
+)
+def test_settings_that_leave_nothing_to_score_say_what_to_do(project: Path, tmp_path: Path, words: str, message: str):
+    with pytest.raises(InputError, match=message):
+        evaluated(project, tmp_path, *words.split())
 
 
 def test_a_negative_number_of_draws_is_refused(project: Path, tmp_path: Path):

@@ -18,7 +18,7 @@ from finetune.validate import choose
 from tomoseek.command_line import compose_settings
 from tomoseek.complexes import Complex
 from tomoseek.errors import InputError
-from tomoseek.evaluation.score import ranked_hits
+from tomoseek.evaluation.ranking import rank
 from tomoseek.network.encoder import EncoderConfig
 from tomoseek.picks.copick_picks import read_picks, write_picks
 from tomoseek.picks.points import Picks
@@ -88,8 +88,8 @@ def test_thresholds_told_as_probabilities_keep_the_same_picks():
 
 def test_a_second_candidate_on_a_particle_is_not_right():
     found = Picks(np.array([[10.0, 0, 0], [0.0, 0, 0], [400.0, 0, 0]]), np.array([0.5, 0.9, 0.7]))
-    scores, right = ranked_hits({"a": np.zeros((1, 3))}, {"a": found}, 60.0)
-    assert scores.tolist() == [0.9, 0.7, 0.5] and right.tolist() == [True, False, False]
+    ranking = rank({"a": np.zeros((1, 3))}, {"a": found}, 60.0)
+    assert ranking.scores.tolist() == [0.9, 0.7, 0.5] and ranking.right.tolist() == [True, False, False]
 
 
 def checkpoint(folder: Path, seed: int, seen: list[str], project: Path, **changes) -> Path:
@@ -108,15 +108,18 @@ def checkpoint(folder: Path, seed: int, seen: list[str], project: Path, **change
     return folder
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def make_noise(folder: Path) -> Path:
     """Three small tomograms of noise; each has a label."""
-    folder = tmp_path_factory.mktemp("project")
     root = create_project(folder, [Complex(name=n, radius_angstrom=r) for n, r in RADII.items()])
     for number, run in enumerate(("a", "b", "c")):
         add_tomogram(root, run, "wbp", 10.0, np.random.default_rng(number).normal(size=SIZE).astype(np.float32))
         write_picks(root, run, "ball", Picks(np.array([[100.0, 100.0, 50.0 + number]])), "curator", "0")
     return folder / "copick.json"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return make_noise(tmp_path_factory.mktemp("project"))
 
 
 def predict_settings(project: Path, out_dir: Path, *words: str) -> predict.PredictConfig:

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from finetune import evaluate, predict, train
 from finetune.__main__ import main
 from finetune.checkpoint import load_description
-from finetune.settings import TrainConfig
+from finetune.settings import TrainConfig, find_labels
 from tomoseek.command_line import compose_settings
 from tomoseek.complexes import Complex
 from tomoseek.errors import InputError
@@ -174,29 +172,6 @@ def test_evaluate_says_so_when_training_runs_are_scored(project, searched, tmp_p
     assert json.loads((tmp_path / "evaluation.json").read_text())["settings"]["runs_seen_in_training"] == ["a1"]
 
 
-@pytest.mark.parametrize("more", [(), ("self_training.runs=[a2,b2]", "self_training.starts_at=0.4")])
-def test_resume_equals_uninterrupted(project, tmp_path, monkeypatch, more):
-    words = ("num_steps=6", "save_every=3", "batch_size=2", "classes=[ball]", "data.runs=[a1,b1]", *more)
-    train.run(train_settings(project, tmp_path / "whole", *words))
-
-    save = train.save
-
-    def save_and_die(*args, **kwargs):
-        save(*args, **kwargs)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(train, "save", save_and_die)
-    with pytest.raises(KeyboardInterrupt):
-        train.run(train_settings(project, tmp_path / "killed", *words))
-    monkeypatch.undo()
-    train.run(train_settings(project, tmp_path / "killed", *words))
-
-    whole, killed = (load_file(tmp_path / name / "finetune.safetensors") for name in ("whole", "killed"))
-    assert all(torch.equal(whole[key], killed[key]) for key in whole)
-    steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "train_log.jsonl").read_text().splitlines()]
-    assert steps == sorted(steps)
-
-
 def test_a_finished_training_is_reused_and_another_setting_is_refused(project, trained, capsys):
     words = ("data.runs=[a1,a2,b1]", "validation_runs=[b1]")
     train.run(train_settings(project, trained, *words))
@@ -218,15 +193,14 @@ def test_three_picks_warn_and_train(tmp_path):
 
 
 def test_own_predictions_are_no_labels(project, searched):
-    config = train_settings(project, searched)
-    runs, _ = train.find_labelled_runs(config.data, config.classes, config.picks)
-    assert [len(run.points_xyz["ball"]) for run in runs] == [6] * len(RUNS)
+    labels = find_labels(train_settings(project, searched))
+    assert [len(run.points_xyz["ball"]) for run in labels.training + labels.held_out] == [6] * len(RUNS)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("classes=[ribosome]",), "'ribosome' is no pickable particle .*known: ball, shell"),
+        (("classes=[ribosome]",), r"'ribosome'.* no particle of the project .ball, shell"),
         (("validation_runs=[zz]",), "'zz' is no labelled run; labelled: a1, a2, b1, b2"),
         (("data.runs=[a1]", "validation_runs=[a1]"), "none is left to train on"),
         (("picks.user_id=nobody",), "user_id=nobody.*found none"),

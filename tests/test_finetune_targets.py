@@ -99,9 +99,9 @@ def test_loss_is_least_at_the_target_itself_whatever_the_positive_weight():
     target = torch.from_numpy(draw_heatmaps([np.array([[15.0, 20.0, 25.0]])], [1.5], SIZE))[None]
     known = torch.ones_like(target)
     for weight in (1.0, 256.0):
-        exact = heatmap_loss(torch.logit(target, eps=1e-6), target, known, weight, 1.0, 0.0)
+        exact = heatmap_loss(torch.logit(target, eps=1e-6), target, known, weight, 1.0)
         for wrong in (target * 0.8, (target + 0.1).clamp(max=1), target.roll(1, dims=-1)):
-            assert exact < heatmap_loss(torch.logit(wrong, eps=1e-6), target, known, weight, 1.0, 0.0)
+            assert exact < heatmap_loss(torch.logit(wrong, eps=1e-6), target, known, weight, 1.0)
 
 
 def test_taking_one_class_for_another_costs_more_than_taking_ice_for_it():
@@ -112,17 +112,17 @@ def test_taking_one_class_for_another_costs_more_than_taking_ice_for_it():
     confused[0, 1] = right[0, 0]
     elsewhere[0, 1] = right[0, 0].roll(8, dims=-1)
     known = torch.ones_like(target)
-    extra = [heatmap_loss(wrong, target, known, 256.0, 16.0, 0.0) for wrong in (confused, elsewhere)]
+    extra = [heatmap_loss(wrong, target, known, 256.0, 16.0) for wrong in (confused, elsewhere)]
     assert extra[0] > 5 * extra[1] > 0
-    plain = [heatmap_loss(wrong, target, known, 256.0, 1.0, 0.0) for wrong in (confused, elsewhere)]
+    plain = [heatmap_loss(wrong, target, known, 256.0, 1.0) for wrong in (confused, elsewhere)]
     torch.testing.assert_close(plain[0], plain[1])
 
 
 def test_a_class_that_a_crop_knows_nothing_of_adds_no_loss():
     logits, target = torch.randn(2, 2, 4, 4, 4), torch.zeros(2, 2, 4, 4, 4)
     known = torch.tensor([1.0, 0.0])[:, None, None, None].expand_as(target)
-    masked = heatmap_loss(logits, target, known, 256.0, 1.0, 0.0)
-    alone = heatmap_loss(logits[:, :1], target[:, :1], known[:, :1], 256.0, 1.0, 0.0)
+    masked = heatmap_loss(logits, target, known, 256.0, 1.0)
+    alone = heatmap_loss(logits[:, :1], target[:, :1], known[:, :1], 256.0, 1.0)
     torch.testing.assert_close(masked, alone)
 
 

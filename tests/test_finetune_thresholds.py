@@ -53,7 +53,7 @@ def test_candidates_come_back_only_to_their_own_project_user_and_session(tmp_pat
     np.testing.assert_array_equal(back.by_run["a"]["ball"].scores, [0.9, 0.2])
     assert len(back.by_run["a"]["shell"]) == 0 and back.thresholds == {"ball": 0.5}
     assert load_candidates(tmp_path, "other.json", "tomoseek", "finetune") is None
-    assert load_candidates(tmp_path, "p/copick.json", "tomoseek", "fewshot") is None
+    assert load_candidates(tmp_path, "p/copick.json", "tomoseek", "search") is None
 
 
 def test_probabilities_near_0_and_1_stay_apart_in_the_file_of_candidates(tmp_path):
@@ -69,7 +69,7 @@ def test_what_an_ensemble_has_seen_comes_back_only_with_its_own_picks(tmp_path):
     save_candidates(tmp_path, Candidates({}, {"ball": 0.5}, seen), "p/copick.json", "tomoseek", "finetune")
     back = load_candidates(tmp_path, "p/copick.json", "tomoseek", "finetune")
     assert back is not None and back.seen_runs == seen
-    assert load_candidates(tmp_path, "p/copick.json", "tomoseek", "fewshot") is None
+    assert load_candidates(tmp_path, "p/copick.json", "tomoseek", "search") is None
     assert load_candidates(tmp_path / "nowhere", "p/copick.json", "tomoseek", "finetune") is None
 
 

@@ -8,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = {"pretrain", "finetune", "embed"}
+# Rooms of tomoseek, each built on those before it.
+ROOMS = ["network", "tomograms", "picks", "simulate", "evaluation", "demo"]
 ALLOWED = {"tomoseek": {"tomoseek"}, **{stage: {stage, "tomoseek"} for stage in STAGES}}
 
 
@@ -34,6 +36,32 @@ def test_package_imports_only_what_the_star_allows(package: str) -> None:
         if name in ALLOWED and name not in ALLOWED[package]
     ]
     assert foreign == []
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms of tomoseek that a file imports, at any depth."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+    return {parts[1] for parts in (name.split(".") for name in modules) if parts[0] == "tomoseek" and len(parts) > 1}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_of_tomoseek_imports_only_rooms_before_it(room: str) -> None:
+    files = sorted((ROOT / "tomoseek" / room).rglob("*.py"))
+    assert files
+    later = set(ROOMS[ROOMS.index(room) + 1 :])
+    assert {str(path.relative_to(ROOT)): found for path in files if (found := imported_rooms(path) & later)} == {}
+
+
+def test_what_stands_at_the_door_imports_no_room() -> None:
+    commands = {"__main__", "__init__", "doctor"}
+    door = [path for path in (ROOT / "tomoseek").glob("*.py") if path.stem not in commands]
+    assert door
+    assert {path.name: found for path in door if (found := imported_rooms(path) & set(ROOMS))} == {}
 
 
 def test_a_foreign_import_would_be_noticed(tmp_path: Path) -> None:

@@ -89,9 +89,9 @@ def test_unknown_runs_classes_and_names_copick_would_change_are_refused(root: An
     with pytest.raises(InputError, match=r"expected a run of the project, found 'TS_9': runs are TS_1"):
         read_picks(root, "TS_9", "ribosome")
     with pytest.raises(InputError, match=r"expected a class of the project, found 'nucleosome': its config has apo-f"):
-        write_picks(root, "TS_1", "nucleosome", some_picks(), "tomoseek", "fewshot")
+        write_picks(root, "TS_1", "nucleosome", some_picks(), "tomoseek", "search")
     with pytest.raises(InputError, match=r"found 'my_user': use 'my-user'"):
-        write_picks(root, "TS_1", "ribosome", some_picks(), "my_user", "fewshot")
+        write_picks(root, "TS_1", "ribosome", some_picks(), "my_user", "search")
 
 
 def test_damaged_picks_and_picks_in_voxels_are_refused(root: Any, tmp_path: Path):
@@ -159,6 +159,27 @@ def test_every_class_of_a_csv_comes_back_apart(tmp_path: Path):
     path.write_text("run,object,x,y,z\nTS_1,actin,1,2,3\nTS_1,,4,5,6\n")
     with pytest.raises(InputError, match=r"expected an object for each point in .*found none for point 2: add it"):
         read_objects_csv(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["TS 1", " TS", "TS,1", "a, b", "O'Brien 1", 'a "b", c', "00255", "1_10", "1e3", "1.0", "NA", "None", "nan", "True",
+     "#3", "a#b", "Å"],
+)  # fmt: skip
+def test_any_name_of_a_run_or_object_survives_the_round_trip(tmp_path: Path, name: str):
+    path = tmp_path / "picks.csv"
+    write_csv(path, [(name, "ribosome", some_picks(0)), ("TS_1", name, some_picks(1)), (name, name, some_picks(2))])
+    back = read_objects_csv(path)
+    assert {kind: list(runs) for kind, runs in back.items()} == {"ribosome": [name], name: ["TS_1", name]}
+    assert np.allclose(back[name][name].points_xyz, some_picks(2).points_xyz, atol=1e-3)
+    assert list(read_points_csv(path, object_name=name)) == ["TS_1", name]
+
+
+def test_a_csv_of_plain_names_has_no_quotes_and_fixed_digits(tmp_path: Path):
+    write_csv(tmp_path / "picks.csv", [("TS_1", "ribosome", Picks(np.array([[1, 2.5, 3.14159]]), np.array([1 / 3])))])
+    assert (tmp_path / "picks.csv").read_text() == (
+        "run,object,x,y,z,score\nTS_1,ribosome,1.000,2.500,3.142,0.333333\n"
+    )
 
 
 def test_challenge_submissions_and_files_of_one_run_are_read(tmp_path: Path):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.known_tomograms import REGIMES, SEEN, UNSEEN, KnownTomograms
 from benchmarks.pretraining.ablations import steps_within
-from benchmarks.pretraining.probe.measures import DenseFeatures, few_shot, linear_probe
+from benchmarks.pretraining.probe.measures import DenseFeatures, linear_probe, search_from_examples
 from benchmarks.pretraining.probe.rows import encoder_features
 from benchmarks.pretraining.probe.supervised import supervised
-from benchmarks.pretraining.probe.tomograms import REGIMES, SEEN, UNSEEN, Bed
 from tomoseek.complexes import COMPLEXES
 from tomoseek.config import Polarity
 from tomoseek.geometry import points_to_indices, voxel_to_cell
@@ -23,7 +23,7 @@ RADIUS = 80.0
 
 
 @pytest.fixture(scope="module")
-def bed() -> Bed:
+def known() -> KnownTomograms:
     """Three empty tomograms with two classes of particles on a jittered lattice."""
     tomograms, points = [], []
     for index in range(3):
@@ -43,13 +43,13 @@ def bed() -> Bed:
                 source="memory",
             )
         )
-    return Bed(REGIMES["bright"], tomograms, [], points, {"first": RADIUS, "second": RADIUS}, {})
+    return KnownTomograms(REGIMES["bright"], tomograms, [], points, {"first": RADIUS, "second": RADIUS}, {})
 
 
-def features(bed: Bed, **kinds: Any) -> list[DenseFeatures]:
+def features(known: KnownTomograms, **kinds: Any) -> list[DenseFeatures]:
     """One channel per class that falls off with distance from its particles, and one for background."""
     result = []
-    for points in bed.points:
+    for points in known.points:
         cells = np.stack(np.meshgrid(*[np.arange(n // 4) for n in SHAPE], indexing="ij"), -1)
         near = [
             np.exp(-(np.square(cells[None] - voxel_to_cell(points_to_indices(xyz, 10.0), 4)[:, None, None, None]))
@@ -64,25 +64,30 @@ def features(bed: Bed, **kinds: Any) -> list[DenseFeatures]:
     return result
 
 
-def test_perfect_features_find_every_particle_within_a_voxel(bed: Bed) -> None:
-    for score in few_shot(bed, features(bed), 5).values():
+def test_perfect_features_find_every_particle_within_a_voxel(known: KnownTomograms) -> None:
+    for score in search_from_examples(known, features(known), 5).values():
         assert score["average_precision"] == pytest.approx(1.0)
         assert score["error_voxels"] < 1.5
 
 
-def test_noise_finds_nothing(bed: Bed) -> None:
-    assert max(score["average_precision"] for score in few_shot(bed, features(bed, noise=True), 5).values()) < 0.1
+def test_noise_finds_nothing(known: KnownTomograms) -> None:
+    assert (
+        max(
+            score["average_precision"] for score in search_from_examples(known, features(known, noise=True), 5).values()
+        )
+        < 0.1
+    )
 
 
-def test_linear_probes_tell_perfect_features_from_noise(bed: Bed) -> None:
-    perfect, noise = linear_probe(bed, features(bed)), linear_probe(bed, features(bed, noise=True))
+def test_linear_probes_tell_perfect_features_from_noise(known: KnownTomograms) -> None:
+    perfect, noise = linear_probe(known, features(known)), linear_probe(known, features(known, noise=True))
     assert perfect["particle_f1"] > 0.99
     assert perfect["class_f1"] > 0.99
     assert noise["class_f1"] < 0.8
 
 
 @pytest.fixture(scope="module")
-def simulated() -> Bed:
+def simulated() -> KnownTomograms:
     """Two small bright tomograms of three built-in complexes, as the simulator makes them."""
     radii = {name: COMPLEXES[name].radius_angstrom for name in ("apo-ferritin", "ribosome", "proteasome")}
     densities = {name: builtin_density(name, 10.0) for name in radii}
@@ -95,19 +100,23 @@ def simulated() -> Bed:
         )
         for k, tomogram in enumerate(tomograms)
     ]  # fmt: skip
-    return Bed(REGIMES["bright"], opened, tomograms, [tomogram.points for tomogram in tomograms], radii, densities)
+    return KnownTomograms(
+        REGIMES["bright"], opened, tomograms, [tomogram.points for tomogram in tomograms], radii, densities
+    )
 
 
-def test_the_shipped_encoder_finds_complexes_it_never_saw_and_random_weights_do_not(simulated: Bed) -> None:
+def test_the_shipped_encoder_finds_complexes_it_never_saw_and_random_weights_do_not(simulated: KnownTomograms) -> None:
     found = {}
     for source in ("shipped", "random-small"):
         dense = encoder_features(load_encoder(source), simulated, torch.device("cpu"))
-        found[source] = np.mean([score["average_precision"] for score in few_shot(simulated, dense, 3).values()])
+        found[source] = np.mean(
+            [score["average_precision"] for score in search_from_examples(simulated, dense, 3).values()]
+        )
     assert found["shipped"] > 0.8
     assert found["random-small"] < 0.3
 
 
-def test_the_supervised_control_trains_on_the_labels_it_is_given(simulated: Bed) -> None:
+def test_the_supervised_control_trains_on_the_labels_it_is_given(simulated: KnownTomograms) -> None:
     scores = supervised(simulated, 3, torch.device("cpu"), num_steps=2)
     assert list(scores) == list(simulated.radii)
     assert all(0 <= score["average_precision"] <= 1 for score in scores.values())

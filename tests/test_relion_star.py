@@ -82,6 +82,33 @@ def test_picks_survive_the_round_trip_through_a_star_file_of_relion_4(tmp_path: 
         assert np.allclose(back[run].scores, picks.scores, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["TS 1", "TS,1", "a, b", "O'Brien", '5"', "00255", "1_10", "1e3", "NA", "None", "#3", "a#b", "data_1", "_1", "Å"],
+)
+@pytest.mark.parametrize("pixel", [None, 1.54])
+@pytest.mark.parametrize("num", [1, 3])
+def test_any_name_of_a_run_survives_the_round_trip(tmp_path: Path, name: str, pixel: float | None, num: int) -> None:
+    path = tmp_path / "ribosome.star"
+    tomogram = SimpleNamespace(run=name, shape=(20, 30, 40), voxel_spacing=10.0)
+    written = {name: some_picks(0, num), "TS_1": some_picks(1, 3)}
+    tomograms = {**TOMOGRAMS, name: tomogram}
+    write_star(path, [(run, "ribosome", picks) for run, picks in written.items()], tomograms.values(), pixel)
+    back = read_star(path, tomograms)
+    assert list(back) == [name, "TS_1"]
+    for run, picks in written.items():
+        assert np.allclose(back[run].points_xyz, picks.points_xyz, atol=2e-3)
+    assert list(read_star(path, tomograms, run=name)) == [name]
+
+
+@pytest.mark.parametrize("name", ["O'Brien 1", '5" #2', "'1'", '"1"'])
+def test_a_name_that_a_star_file_cannot_hold_is_refused(tmp_path: Path, name: str) -> None:
+    tomogram = SimpleNamespace(run=name, shape=(20, 30, 40), voxel_spacing=10.0)
+    with pytest.raises(InputError, match=r"expected names of runs without quotes .*: rename the run, or write .* CSV"):
+        write_star(tmp_path / "a.star", [(name, "ribosome", some_picks())], [tomogram])
+    assert not list(tmp_path.iterdir())
+
+
 def test_relion_4_finds_pixels_of_the_tilt_series_in_the_first_table(tmp_path: Path) -> None:
     path = tmp_path / "ribosome.star"
     picks = Picks(np.array([[154.0, 77.0, 15.4]]), np.array([0.25]))

@@ -51,12 +51,12 @@ def results_by_hand() -> dict[str, Any]:
             "test_runs": list(RUNS),
             "examples_run": RUNS[0],
             "truth_user": "simulator",
-            "search_sessions": {"few_shot": "fewshot", "random_init": "fewshot-random"},
+            "search_sessions": {"search": "search", "random_init": "search-random"},
             "logs": {"masked": "masked/log.jsonl", "metric": "metric/log.jsonl"},
         },
         "stages": stages,
         "finetune": {"weighted_f4": 0.8766, "classes": classes},
-        "few_shot": {
+        "search": {
             "class": NEW,
             "shots": 2,
             "average_precision": 0.6543,
@@ -84,7 +84,7 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_picks(root, run, name, Picks(truth), "simulator", "0")
         found = Picks(np.vstack([truth[:2] + 5.0, [[100.0, 500.0, 110.0]]]), np.array([0.9, 0.8, 0.3]))
         write_picks(root, run, CHALLENGE[0], found, "tomoseek", "finetune")
-        for session in ("fewshot", "fewshot-random"):
+        for session in ("search", "search-random"):
             write_picks(root, run, NEW, found, "tomoseek", session)
     write_csv(folder / "examples.csv", [(RUNS[0], NEW, Picks(truth[:2]))])
     results = results_by_hand()

@@ -1,22 +1,13 @@
-"""The CZII metric by hand and against another implementation, and average precision against scikit-learn."""
+"""The CZII metric by hand and against another implementation, and rankings against scikit-learn."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, f1_score
 
 from tomoseek.errors import InputError
-from tomoseek.evaluation.score import (
-    Counts,
-    average_precision,
-    class_scores,
-    count_hits,
-    f_beta,
-    hit_distances,
-    precision_recall,
-    ranked_hits,
-    weighted_f4,
-)
+from tomoseek.evaluation.ranking import rank, score_ranking
+from tomoseek.evaluation.score import Counts, class_scores, count_hits, f_beta, hit_distances, weighted_f4
 from tomoseek.picks.points import Picks
 
 FAR = 10_000.0
@@ -115,38 +106,61 @@ def scattered(seed: int, tied: bool) -> tuple[dict, dict, np.ndarray, np.ndarray
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_average_precision_agrees_with_scikit_learn_where_every_reference_is_found(seed: int, tied: bool):
+def test_rankings_agree_with_scikit_learn_where_every_reference_is_found(seed: int, tied: bool):
     reference, candidates, labels, scores = scattered(seed, tied)
-    ours = average_precision(reference, candidates, 60.0)
-    assert ours == pytest.approx(average_precision_score(labels, scores))
+    ranking = rank(reference, candidates, 60.0)
+    assert ranking.average_precision() == pytest.approx(average_precision_score(labels, scores))
+    assert ranking.best_f1() == pytest.approx(max(f1_score(labels, scores >= value) for value in scores))
+    assert (np.diff(ranking.scores) <= 0).all() and ranking.right.sum() == labels.sum()
 
 
-def test_average_precision_by_hand_with_a_duplicate_and_a_miss():
+def test_ranking_by_hand_with_a_duplicate_and_a_miss():
     reference = {"A": [[0, 0, 0], [FAR, 0, 0], [0, FAR, 0]]}
     candidates = {"A": Picks(np.array([[0, 0, 0], [3, 0, 0], [FAR, 0, 0]]), np.array([0.9, 0.8, 0.7]))}
+    ranking = rank(reference, candidates, 60.0)
     # hit, duplicate, hit; the third reference is never found: (1/3) * 1 + (1/3) * (2/3)
-    assert average_precision(reference, candidates, 60.0) == pytest.approx(1 / 3 + 2 / 9)
-    precision, recall, threshold = precision_recall(reference, candidates, 60.0)
+    assert ranking.average_precision() == pytest.approx(1 / 3 + 2 / 9)
+    precision, recall, threshold = ranking.precision_recall()
     assert precision == pytest.approx([1, 1 / 2, 2 / 3])
     assert recall == pytest.approx([1 / 3, 1 / 3, 2 / 3])
     assert threshold.tolist() == [0.9, 0.8, 0.7]
+    assert ranking.best_f1() == pytest.approx(2 / 3)  # of all three: P = R = 2/3
 
 
-def test_average_precision_of_nothing():
+def test_ranking_of_nothing():
     nothing = Picks(np.zeros((0, 3)))
     some = Picks(np.zeros((1, 3)))
-    assert average_precision({"A": [[0, 0, 0]]}, {"A": nothing}, 60.0) == 0.0
-    assert average_precision({"A": [[0, 0, 0]]}, {}, 60.0) == 0.0
-    assert np.isnan(average_precision({"A": []}, {"A": some}, 60.0))
-    assert np.isnan(average_precision({"A": []}, {}, 60.0))
-    assert average_precision({"A": [], "B": [[0, 0, 0]]}, {"B": some}, 60.0) == 1.0
+    for found in ({"A": nothing}, {}):
+        ranking = rank({"A": [[0, 0, 0]]}, found, 60.0)
+        assert ranking.average_precision() == ranking.best_f1() == 0.0
+        assert [len(column) for column in ranking.precision_recall()] == [0, 0, 0]
+    without_reference = rank({"A": []}, {"A": some}, 60.0)
+    assert np.isnan(without_reference.average_precision()) and np.isnan(without_reference.best_f1())
+    assert np.isnan(rank({"A": []}, {}, 60.0).average_precision())
+    assert rank({"A": [[FAR, 0, 0]]}, {"A": some}, 60.0).best_f1() == 0.0
+    assert rank({"A": [], "B": [[0, 0, 0]]}, {"B": some}, 60.0).average_precision() == 1.0
 
 
 def test_a_candidate_takes_the_nearest_reference_and_leaves_the_other_to_the_next():
     candidates = {"A": Picks(np.array([[2.0, 0, 0], [40.0, 0, 0]]), np.array([0.9, 0.8]))}
     for references in ([[0, 0, 0], [20, 0, 0]], [[20, 0, 0], [0, 0, 0]]):
-        scores, right = ranked_hits({"A": references}, candidates, 60.0)
-        assert scores.tolist() == [0.9, 0.8] and right.tolist() == [True, True]
+        ranking = rank({"A": references}, candidates, 60.0)
+        assert ranking.scores.tolist() == [0.9, 0.8] and ranking.right.tolist() == [True, True]
+
+
+def test_picks_of_one_class_are_scored_as_a_ranking_and_as_they_are_over_the_runs_of_the_reference():
+    reference = {"A": [[0, 0, 0], [FAR, 0, 0]], "B": np.zeros((0, 3))}
+    picks = {
+        "A": Picks(np.array([[0, 0, 0], [0, FAR, 0]]), np.array([0.9, 0.2])),
+        "B": Picks(np.zeros((1, 3)), np.array([0.5])),
+        "of the examples": Picks(np.zeros((1, 3)), np.array([1.0])),
+    }
+    assert score_ranking(reference, picks, 60.0) == pytest.approx(
+        {
+            "average_precision": 1 / 2, "best_f1": 2 / 3, "precision": 1 / 3, "recall": 1 / 2,
+            "num_references": 2, "num_picks": 3,
+        }
+    )  # fmt: skip
 
 
 RADII = {"apo-ferritin": 60.0, "beta-amylase": 65.0, "ribosome": 150.0, "thyroglobulin": 130.0, "proteasome": 75.0}

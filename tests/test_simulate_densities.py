@@ -1,5 +1,6 @@
 """Built-in, procedural and file densities: mass, size, symmetry, centring."""
 
+import math
 from pathlib import Path
 
 import gemmi
@@ -64,6 +65,32 @@ def test_a_point_group_is_closed_and_has_its_order(name: str) -> None:
     products = (group[:, None] @ group).flatten(0, 1)
     distance = (products[:, None] - group).abs().amax((-1, -2))
     assert float(distance.amin(1).max()) < 1e-4
+
+
+def test_the_axes_of_point_groups_lie_where_they_are_said_to_lie() -> None:
+    half_turn_x, half_turn_z = torch.diag(torch.tensor([1.0, -1, -1])), torch.diag(torch.tensor([-1.0, -1, 1]))
+    for name in ("D7", "T", "O", "I"):
+        group = point_group(name)
+        assert torch.equal(group[0], torch.eye(3))
+        expected = half_turn_x if name == "D7" else torch.stack([half_turn_x, half_turn_z])
+        assert float((group[:, None] - expected).abs().amax((-1, -2)).amin(0).max()) < 1e-6
+    cosine, sine = math.cos(2 * math.pi / 7), math.sin(2 * math.pi / 7)
+    seventh = torch.tensor([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+    assert float((point_group("C7") - seventh).abs().amax((-1, -2)).min()) < 1e-6
+    for name in ("C0", "D", "X", "c7", "T2", ""):
+        with pytest.raises(ValueError, match=f"expected a point group such as C1, C7, D2, T, O or I, found '{name}'"):
+            point_group(name)
+
+
+def test_an_orientation_is_that_of_the_quaternion_drawn() -> None:
+    w, x, y, z = torch.randn(4, generator=torch.Generator().manual_seed(0)).tolist()
+    assert [w, x, y, z] == pytest.approx([1.5410, -0.2934, -2.1788, 0.5684], abs=1e-4)
+    square = w * w + x * x + y * y + z * z
+    by_hand = [1 - 2 * (y * y + z * z) / square, 2 * (x * y - w * z) / square, 2 * (x * z + w * y) / square]
+    (rotation,) = random_rotations(1, torch.Generator().manual_seed(0))
+    assert rotation[0].tolist() == pytest.approx(by_hand, abs=1e-6)
+    assert rotation[0].tolist() == pytest.approx([-0.3465, -0.0628, -0.9359], abs=1e-4)
+    assert random_rotations(0, torch.Generator()).shape == (0, 3, 3)
 
 
 def test_random_orientations_are_rotations_without_preference() -> None:

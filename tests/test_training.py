@@ -2,6 +2,9 @@
 
 import itertools
 import math
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,16 +40,21 @@ def test_moving_average_of_a_constant_is_the_constant() -> None:
     torch.testing.assert_close(ema.module.weight, torch.full((2, 2), 7.0))
 
 
-def test_early_steps_count_less_and_buffers_are_copied() -> None:
-    module = nn.BatchNorm1d(1).requires_grad_(False)
-    ema = Ema(module, 0.2)
-    module.weight.fill_(2.0)
-    module.running_mean.fill_(7.0)  # type: ignore[union-attr]
+def test_moving_average_is_warmed_up_and_copies_buffers() -> None:
+    module = nn.BatchNorm1d(1)  # weight 1
+    ema = Ema(module, 0.25)
+    assert not ema.module.training and not any(p.requires_grad for p in ema.module.parameters())
+    with torch.no_grad():
+        module.weight.fill_(12.0)
+        module.running_mean.fill_(5.0)
     ema.update(module)
-    assert ema.module.weight.item() == pytest.approx(1 + 9 / 11)  # (1 + 1) / (10 + 1) of what it was
-    assert ema.module.running_mean.item() == 7.0  # type: ignore[union-attr]
-    ema.update(module)
-    assert ema.module.weight.item() == pytest.approx(2 - 2 / 11 * 0.2)  # 3 / 12 is above the decay
+    assert ema.module.weight.item() == pytest.approx(2 / 11 * 1 + 9 / 11 * 12)
+    assert ema.module.running_mean.item() == 5.0
+    before = ema.module.weight.item()
+    ema.update(module)  # 3 / 12 is the decay itself
+    ema.update(module)  # 4 / 13 is more
+    assert ema.module.weight.item() == pytest.approx(12 - (12 - before) / 16)
+    assert ema.num_updates == 3
 
 
 def test_saved_optimizer_state_goes_on_exactly(tmp_path: Path) -> None:
@@ -122,3 +130,22 @@ def test_prefetching_keeps_order_and_passes_errors_on() -> None:
 def test_prefetching_can_be_left_early() -> None:
     with ahead(iter(range(10**9))) as items:
         assert next(iter(items)) == 0
+
+
+def test_prefetching_draws_two_ahead_and_no_more() -> None:
+    drawn: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(100):
+            drawn.append(number)
+            yield number
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt), ahead(numbers()) as items:
+        assert [next(items), next(items)] == [0, 1]
+        while len(drawn) < 4:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert drawn == [0, 1, 2, 3]
+        raise KeyboardInterrupt
+    assert drawn == [0, 1, 2, 3] and threading.active_count() == before

@@ -14,6 +14,7 @@ from tomoseek.errors import InputError
 from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
 from tomoseek.tomograms.opening import open_mrc, open_tiff, open_zarr
 from tomoseek.tomograms.project import create_project
+from tomoseek.tomograms.volume_files import map_mrc
 
 
 def volume_of(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
@@ -49,6 +50,32 @@ def test_mrc_is_mapped_and_agrees_with_mrcfile(tmp_path: Path, dtype: str):
     assert np.array_equal(tomogram.read(), stored.astype(np.float32))
     assert tomogram.voxel_spacing == pytest.approx(10.012) and tomogram.run == "ts"
     assert np.array_equal(tomogram.read((slice(1, 3), slice(2, 5), slice(0, 9))), stored[1:3, 2:5].astype(np.float32))
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_mrc_of_either_byte_order_is_mapped_from_behind_its_extended_header(tmp_path: Path, order: str):
+    stored = volume_of((4, 5, 6)).astype(f"{order}f4")
+    with mrcfile.new(tmp_path / "ts.mrc", data=stored) as file:
+        file.voxel_size = 10.0
+        file.set_extended_header(np.arange(160, dtype=np.uint8))
+    volume, spacing = map_mrc(tmp_path / "ts.mrc")
+    assert isinstance(volume, np.memmap) and volume.offset == 1024 + 160 and volume.dtype == stored.dtype
+    assert np.array_equal(volume, stored) and spacing == 10.0
+
+
+def test_a_stack_of_volumes_in_an_mrc_is_sections_in_their_order(tmp_path: Path):
+    stored = volume_of((6, 4, 5))
+    with mrcfile.new(tmp_path / "ts.mrc", data=stored.reshape(2, 3, 4, 5)) as file:
+        file.voxel_size = 10.0
+    assert np.array_equal(map_mrc(tmp_path / "ts.mrc")[0], stored)
+
+
+@pytest.mark.parametrize("mode", [3, 4, 7])
+def test_an_mrc_of_complex_or_unknown_numbers_is_refused(tmp_path: Path, mode: int):
+    with mrcfile.new(tmp_path / "ts.mrc", data=volume_of((4, 5, 6))) as file:
+        file.header.mode = mode
+    with pytest.raises(InputError, match=rf"mode among \[0, 1, 2, 6, 12\] in .*ts\.mrc, found {mode}: convert it"):
+        map_mrc(tmp_path / "ts.mrc")
 
 
 def test_mrc_with_other_axis_order_is_turned_to_z_y_x(tmp_path: Path):

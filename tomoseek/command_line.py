@@ -1,21 +1,22 @@
-"""From command line and YAML to one typed dataclass per command."""
+"""From command line and YAML to one typed dataclass per command.
+
+Hydra and OmegaConf are imported where they are used: a command's help waits for neither.
+"""
 
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+import yaml
 
 from tomoseek.config import CONFIG_DIR
 from tomoseek.errors import InputError
 from tomoseek.messages import show_notices_plainly
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 Schema = TypeVar("Schema")
 
@@ -33,7 +34,7 @@ class Command(NamedTuple):
         return get_type_hints(main)["config"], main
 
 
-def to_dataclass(schema: type[Schema], config: DictConfig) -> Schema:
+def to_dataclass(schema: type[Schema], config: "DictConfig") -> Schema:
     """Check a composed config against its dataclass and build the dataclass.
 
     Raises
@@ -41,6 +42,9 @@ def to_dataclass(schema: type[Schema], config: DictConfig) -> Schema:
     InputError
         If a value has the wrong type, is missing (``???``) or fails a cross-field check.
     """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
         built = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), config))
     except OmegaConfBaseException as error:
@@ -58,6 +62,8 @@ def compose_settings(config_name: str, schema: type[Schema], words: Sequence[str
     InputError
         As `to_dataclass`.
     """
+    import hydra
+
     with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         return to_dataclass(schema, hydra.compose(config_name, list(words)))
 
@@ -66,26 +72,32 @@ def launch(command: Command) -> None:
     """Compose the command's YAML with the command line's ``key=value`` words and run it.
 
     ``InputError`` and ``FileNotFoundError`` become one line on standard error and exit code 2, and so does a
-    word that Hydra cannot place. Any other exception keeps its traceback and exits with 1. In a sweep
-    (``hydra.mode=MULTIRUN``) each trial writes to a folder of its own inside ``out_dir``, and the first trial
-    with bad input ends the sweep in the same way.
+    word that Hydra cannot place. Any other exception keeps its traceback and exits with 1. In a grid
+    (``--multirun learning_rate=1e-3,2e-3``) each point writes to a folder of its own inside ``out_dir``, and the first
+    with bad input ends the grid in the same way.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text(command.config_name))
         return
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf.errors import OmegaConfBaseException
+
     show_notices_plainly()
     schema, main = command.load()
     started = False
 
     @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=command.config_name)
-    def entry(config: DictConfig) -> object:
+    def entry(config: "DictConfig") -> object:
         nonlocal started
         started = True
-        sweep = HydraConfig.get()
-        if sweep.mode is RunMode.MULTIRUN:
-            config.out_dir = sweep.runtime.output_dir
+        grid = HydraConfig.get()
+        if grid.mode is RunMode.MULTIRUN:
+            config.out_dir = grid.runtime.output_dir
         try:
-            return main(to_dataclass(schema, config))  # what a sweeper compares
+            return main(to_dataclass(schema, config))
         except (InputError, FileNotFoundError) as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
@@ -97,9 +109,7 @@ def launch(command: Command) -> None:
         if started:
             raise
         reason = str(error).splitlines()[0].rstrip(".")
-        swept = "hydra/sweeper" in reason
-        advice = "a sweep needs: pip install 'tomoseek[tune]'" if swept else "--help lists every setting"
-        print(f"error: {reason}; {advice}", file=sys.stderr)
+        print(f"error: {reason}; --help lists every setting", file=sys.stderr)
         sys.exit(2)
 
 
@@ -121,20 +131,22 @@ def dispatch(program: str, commands: dict[str, Command]) -> None:
 
 
 def help_text(config_name: str) -> str:
-    """Return the command's commented YAML, which documents every setting, and the groups it draws from."""
-    parts = ["Settings are given as key=value; these are the defaults.", ""]
+    """Return the command's commented YAML, which documents every setting, and what it draws from."""
+    return f"Settings are given as key=value; these are the defaults.\n\n{_shown(config_name)}"
+
+
+def _shown(config_name: str) -> str:
     text = (CONFIG_DIR / f"{config_name}.yaml").read_text()
-    parts.append(text.rstrip())
-    settings = OmegaConf.create(text)
-    assert isinstance(settings, DictConfig)
-    for entry in settings.get("defaults", []):
-        if isinstance(entry, DictConfig):
-            for group, option in entry.items_ex():
-                group = str(group)
-                folder = CONFIG_DIR / group
-                if folder.is_dir() and option is not None:
-                    choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-                    parts += ["", f"{group}:   # {group}={option}; choices: {choices}"]
-                    body = (folder / f"{option}.yaml").read_text().rstrip()
-                    parts += [f"  {line}" if line else "" for line in body.splitlines()]
+    parts = [text.rstrip()]
+    for entry in yaml.safe_load(text).get("defaults", []):
+        for group, option in entry.items() if isinstance(entry, dict) else ():
+            folder = CONFIG_DIR / group
+            if folder.is_dir() and option is not None:
+                choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+                parts += ["", f"{group}:   # {group}={option}; choices: {choices}"]
+                body = (folder / f"{option}.yaml").read_text().rstrip()
+                parts += [f"  {line}" if line else "" for line in body.splitlines()]
+        if isinstance(entry, str) and entry not in ("base", "_self_"):
+            parts += ["", f"# and all settings of {entry}, with these defaults where nothing else is said above:"]
+            parts += ["", _shown(entry)]
     return "\n".join(parts)

@@ -1,4 +1,4 @@
-"""The complexes tomoseek knows by name: the six of the CZII challenge and one more for few-shot searches.
+"""The complexes tomoseek knows by name: the six of the CZII challenge and one more to search for.
 
 References
 ----------

@@ -66,6 +66,11 @@ def angstrom_to_cells(length_angstrom: float, voxel_spacing: float, stride: int 
     return length_angstrom / voxel_spacing / stride
 
 
+def is_same_spacing(voxel_spacing: float, other: float) -> bool:
+    """Tell whether two voxel spacings are one, written down with different care."""
+    return abs(voxel_spacing / other - 1) <= SAME_SPACING
+
+
 def is_familiar(voxel_spacing: float, known: float) -> bool:
     """Tell whether a network that learned at ``known`` Å per voxel may be trusted at another spacing."""
     return abs(voxel_spacing / known - 1) <= FAMILIAR_SPACING

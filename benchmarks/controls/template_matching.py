@@ -1,4 +1,4 @@
-"""Template matching with a known density: the control that few-shot search is held against
+"""Template matching with a known density: the control that search from examples is held against
 (`benchmarks.pretraining.probe`).
 
 It is told what an expert could know: the density, the range of tilts and the true defocus. The template gets the

@@ -29,17 +29,18 @@ TESTS = {
     "tomoseek/tomograms/normalise.py": ("test_normalise.py",),
     "tomoseek/tomograms/tiling.py": ("test_tiling.py",),
     "tomoseek/evaluation/score.py": ("test_score.py",),
+    "tomoseek/evaluation/ranking.py": ("test_score.py",),
     "tomoseek/picks/peaks.py": ("test_peaks.py",),
     "tomoseek/picks/conflicts.py": ("test_conflicts.py",),
     "tomoseek/picks/star.py": ("test_relion_star.py",),
     "tomoseek/picks/tables.py": ("test_picks.py", "-k", "csv or submissions"),
     "tomoseek/training.py": ("test_training.py",),
     "embed/prototype.py": ("test_embed_prototype.py",),
-    "embed/promise.py": ("test_embed_cutoff.py",),
+    "embed/promise.py": ("test_embed_promise.py",),
     "embed/search.py": ("test_embed_search.py",),
     "embed/score_map.py": ("test_embed_index.py",),
     "embed/examples.py": ("test_embed_index.py",),
-    "embed/conflicts.py": ("test_conflicts.py",),
+    "embed/conflicts.py": ("test_embed_search.py",),
     "finetune/detect.py": ("test_finetune_detect.py",),
     "pretrain/loop.py": ("test_pretrain_runs.py", "-k", "resumed or longer or finished"),
 }
@@ -114,7 +115,7 @@ def main() -> None:
         trees = [trial.copy_tree(ROOT, Path(folder) / str(job)) for job in range(args.jobs)]
         for module in args.modules:
             most = min(args.mutants, MOST.get(module, args.mutants))
-            mutants = sample((ROOT / module).read_text(), most, f"{args.seed}:{module}")
+            mutants = sample((trees[0] / module).read_text(), most, f"{args.seed}:{module}")
             found[module] = try_module(module, mutants, trees)
             words = shlex.join(["python", "-m", "benchmarks.mutation", *sys.argv[1:]])
             atomic_write_text(args.out, f"`{words}`\n\n{report(found)}")

@@ -25,15 +25,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.pretraining.probe.tomograms import PER_CLASS, STANDARD, Bed, make_bed
-from benchmarks.search.examples import build_index, draw_examples
-from embed.evaluate import evaluate_query
+from benchmarks.known_tomograms import PER_CLASS, STANDARD, KnownTomograms, build_index, draw_examples, make_tomograms
 from embed.examples import read_examples
 from embed.promise import LOWEST_SCORE
 from embed.search import search as search_index
 from finetune.candidates import load_candidates
 from tomoseek.complexes import Complex
 from tomoseek.demo.plan import bracket
+from tomoseek.evaluation.ranking import score_ranking
 from tomoseek.files import atomic_write_json
 from tomoseek.picks.copick_picks import write_picks
 from tomoseek.picks.points import Picks
@@ -49,21 +48,21 @@ LOWEST_CANDIDATE = 0.001
 Points = dict[str, NDArray[np.float64]]
 
 
-def draw(bed: Bed, shots: int, seed: int) -> Points:
+def draw(known: KnownTomograms, shots: int, seed: int) -> Points:
     """Draw the picks of each class as `benchmarks.search.examples` draws its examples."""
     chosen = {}
-    for key, points in bed.points[SUPPORT].items():
+    for key, points in known.points[SUPPORT].items():
         if len(points) < shots:
             raise ValueError(f"--shots: expected at most {len(points)}, all {key} of a tomogram, found {shots}")
         chosen[key] = draw_examples(points, SUPPORT, shots, seed)
     return chosen
 
 
-def scores(bed: Bed, found: dict[str, dict[str, Picks]]) -> dict[str, float]:
+def scores(known: KnownTomograms, found: dict[str, dict[str, Picks]]) -> dict[str, float]:
     """Average precision of each class (class to run to picks) over the tomograms without a pick."""
-    others = [k for k in range(len(bed.tomograms)) if k != SUPPORT]
-    truth = {key: {bed.tomograms[k].run: bed.points[k][key] for k in others} for key in bed.radii}
-    return {key: evaluate_query(truth[key], found[key], bed.radii[key])["average_precision"] for key in bed.radii}
+    others = [k for k in range(len(known.tomograms)) if k != SUPPORT]
+    truth = {key: {known.tomograms[k].run: known.points[k][key] for k in others} for key in known.radii}
+    return {key: score_ranking(truth[key], found[key], known.radii[key])["average_precision"] for key in known.radii}
 
 
 def command(*words: str) -> float:
@@ -75,12 +74,14 @@ def command(*words: str) -> float:
     return after.children_user + after.children_system - before.children_user - before.children_system
 
 
-def decode(folder: Path, bed: Bed, picks: Points, num_steps: int, seed: int, device: str) -> dict[str, Any]:
+def decode(
+    folder: Path, known: KnownTomograms, picks: Points, num_steps: int, seed: int, device: str
+) -> dict[str, Any]:
     """Train on the picks by command, search the other tomograms by command, score all candidates."""
-    root = create_project(folder / "project", [Complex(name=k, radius_angstrom=r) for k, r in bed.radii.items()])
-    for tomogram, simulated in zip(bed.tomograms, bed.simulated, strict=True):
-        write_volumes(root, tomogram.run, simulated, bed.regime.voxel_spacing, halves=False)
-    runs = [tomogram.run for tomogram in bed.tomograms]
+    root = create_project(folder / "project", [Complex(name=k, radius_angstrom=r) for k, r in known.radii.items()])
+    for tomogram, simulated in zip(known.tomograms, known.simulated, strict=True):
+        write_volumes(root, tomogram.run, simulated, known.regime.voxel_spacing, halves=False)
+    runs = [tomogram.run for tomogram in known.tomograms]
     for key, points in picks.items():
         write_picks(root, runs[SUPPORT], key, Picks(points), LAB, "0")
     config, others = folder / "project" / "copick.json", [run for k, run in enumerate(runs) if k != SUPPORT]
@@ -95,25 +96,25 @@ def decode(folder: Path, bed: Bed, picks: Points, num_steps: int, seed: int, dev
     )  # fmt: skip
     candidates = load_candidates(folder / "predict", str(config), "tomoseek", "finetune")
     assert candidates is not None
-    precision = scores(bed, {key: {run: candidates.by_run[run][key] for run in others} for key in bed.radii})
+    precision = scores(known, {key: {run: candidates.by_run[run][key] for run in others} for key in known.radii})
     return {"average_precision": precision, "train_seconds": train_seconds, "predict_seconds": predict_seconds}
 
 
-def search(bed: Bed, picks: Points, device: torch.device) -> dict[str, Any]:
+def search(known: KnownTomograms, picks: Points, device: torch.device) -> dict[str, Any]:
     """Embed all tomograms, search the others for each class by its picks, score the ranking."""
-    runs = [tomogram.run for tomogram in bed.tomograms]
+    runs = [tomogram.run for tomogram in known.tomograms]
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
-        index = build_index(Path(folder) / "index", ENCODER, bed, device)
+        index = build_index(Path(folder) / "index", ENCODER, known, device)
         built = time.process_time()
         found = {
-            key: search_index(index, read_examples(index, points, runs[SUPPORT]), radius_angstrom=bed.radii[key],
+            key: search_index(index, read_examples(index, points, runs[SUPPORT]), radius_angstrom=known.radii[key],
                 runs=[run for k, run in enumerate(runs) if k != SUPPORT], threshold=LOWEST_SCORE,
             ).by_run
             for key, points in picks.items()
         }  # fmt: skip
     seconds = {"build_seconds": built - start, "search_seconds": time.process_time() - built}
-    return {"average_precision": scores(bed, found), **seconds}
+    return {"average_precision": scores(known, found), **seconds}
 
 
 def main() -> None:
@@ -128,15 +129,15 @@ def main() -> None:
     arguments = parser.parse_args()
     lines: list[str] = []
     for regime in STANDARD:
-        bed = make_bed(regime, arguments.maps)
-        lines = lines or [f"| tomograms, picks per class | by | {' | '.join(bed.radii)} | mean |"]
-        lines += ["|---" * (len(bed.radii) + 3) + "|"] * (len(lines) == 1)
+        known = make_tomograms(regime, arguments.maps)
+        lines = lines or [f"| tomograms, picks per class | by | {' | '.join(known.radii)} | mean |"]
+        lines += ["|---" * (len(known.radii) + 3) + "|"] * (len(lines) == 1)
         for shots in arguments.shots:
-            picks = draw(bed, shots, arguments.seed)
+            picks = draw(known, shots, arguments.seed)
             folder = arguments.out / f"{regime}-{shots}-seed{arguments.seed}-steps{arguments.num_steps}"
             if not (folder / "row.json").exists():
-                row = {"search": search(bed, picks, pick_device(arguments.device))}
-                row |= {"decoder": decode(folder, bed, picks, arguments.num_steps, arguments.seed, arguments.device)}
+                row = {"search": search(known, picks, pick_device(arguments.device))}
+                row |= {"decoder": decode(folder, known, picks, arguments.num_steps, arguments.seed, arguments.device)}
                 atomic_write_json(folder / "row.json", row)
             row = json.loads((folder / "row.json").read_text())
             for method in ("decoder", "search"):

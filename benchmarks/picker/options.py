@@ -22,7 +22,7 @@ from finetune.candidates import load_candidates
 from finetune.labels import read_labels
 from tomoseek.config import PicksConfig
 from tomoseek.demo.plan import bracket
-from tomoseek.evaluation.score import ranked_hits
+from tomoseek.evaluation.ranking import rank
 from tomoseek.tomograms.project import object_radii, open_project
 
 KEYS = ("precision", "recall", "f1", "average_precision", "median_localisation_error_angstrom")
@@ -70,9 +70,9 @@ def reliability(folders: list[Path], classes: list[str], project: Path, runs: li
         assert found is not None
         for name, radius in radii.items():
             candidates = {run: found.by_run[run][name] for run in runs}
-            ranked, hits = ranked_hits({run: truth[run][name] for run in runs}, candidates, radius)
-            scores.append(ranked)
-            right.append(hits)
+            ranking = rank({run: truth[run][name] for run in runs}, candidates, radius)
+            scores.append(ranking.scores)
+            right.append(ranking.right)
     score, hit = np.concatenate(scores), np.concatenate(right)
     lines = ["| score | candidates | mean score | share that is right |", "|---|---|---|---|"]
     for low, high in pairwise(BINS):

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.pretraining.probe.tomograms import SEEN
+from benchmarks.known_tomograms import SEEN
 from tomoseek.complexes import Complex
 from tomoseek.files import atomic_write_json
 from tomoseek.running import progress

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.pretraining.probe.measures import few_shot
+from benchmarks.known_tomograms import REGIMES, STANDARD, KnownTomograms, make_tomograms
+from benchmarks.pretraining.probe.measures import search_from_examples
 from benchmarks.pretraining.probe.rows import encoder_features
-from benchmarks.pretraining.probe.tomograms import REGIMES, STANDARD, Bed, make_bed
 from tomoseek.complexes import Complex
 from tomoseek.files import atomic_write_json
 from tomoseek.network.weights import load_encoder
@@ -32,11 +32,11 @@ SHIFTED = [name for name in REGIMES if name not in STANDARD]
 SHOTS = 5
 
 
-def write_project(bed: Bed, folder: Path) -> Path:
-    """Write the tomograms of a bed, and no label, into a copick project."""
+def write_project(known: KnownTomograms, folder: Path) -> Path:
+    """Write the tomograms of a known, and no label, into a copick project."""
     root = create_project(folder, [Complex(name="unknown", radius_angstrom=100.0)])
-    for index, tomogram in enumerate(bed.simulated):
-        write_volumes(root, f"run_{index}", tomogram, bed.regime.voxel_spacing)
+    for index, tomogram in enumerate(known.simulated):
+        write_volumes(root, f"run_{index}", tomogram, known.regime.voxel_spacing)
     return folder / "copick.json"
 
 
@@ -48,9 +48,9 @@ def adapt(encoder: str, out: Path, num_steps: int, learning_rate: float, *words:
     return out
 
 
-def precision(source: str, bed: Bed, device: torch.device) -> float:
-    """Mean 5-shot average precision over the classes of a bed."""
-    scores = few_shot(bed, encoder_features(load_encoder(source, device), bed, device), SHOTS)
+def precision(source: str, known: KnownTomograms, device: torch.device) -> float:
+    """Mean 5-shot average precision over the classes of a known."""
+    scores = search_from_examples(known, encoder_features(load_encoder(source, device), known, device), SHOTS)
     return float(np.mean([score["average_precision"] for score in scores.values()]))
 
 
@@ -70,18 +70,18 @@ def main() -> None:
     further = adapt(arguments.encoder, out / "further", *taught) if arguments.num_steps else None
     rows: dict[str, dict[str, Any]] = {}
     for name in arguments.regimes:
-        bed = make_bed(name, arguments.maps)
-        rows[name] = {"as it is": precision(arguments.encoder, bed, device)}
+        known = make_tomograms(name, arguments.maps)
+        rows[name] = {"as it is": precision(arguments.encoder, known, device)}
         print(f"{name}: {rows[name]}", flush=True)
         if further is None:
             continue
         folder = out / name.replace(" Å", "A").replace(" ", "_")  # no word of Hydra holds an Å unquoted
-        words = ["half_types=[wbp-even,wbp-odd]", f"data.project={write_project(bed, folder / 'project')}"]
+        words = ["half_types=[wbp-even,wbp-odd]", f"data.project={write_project(known, folder / 'project')}"]
         start = time.perf_counter()
         adapted = adapt(arguments.encoder, folder / "encoder", *taught, *words)
         seconds = time.perf_counter() - start
         sources = {"further steps": str(further), "adapted": str(adapted)}
-        rows[name] |= {key: precision(source, bed, device) for key, source in sources.items()} | {"seconds": seconds}
+        rows[name] |= {key: precision(source, known, device) for key, source in sources.items()} | {"seconds": seconds}
         atomic_write_json(out / "adaptation.json", rows)
         print(f"{name}: {rows[name]}", flush=True)
     print("| tomograms | as it is | further steps | adapted | seconds to adapt |\n|---|---|---|---|---|")

@@ -16,17 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from benchmarks.pretraining.probe.tomograms import STANDARD, Bed, make_bed
-from embed.evaluate import evaluate_query
+from benchmarks.known_tomograms import STANDARD, KnownTomograms, build_index, draw_examples, make_tomograms
 from embed.examples import Examples, read_examples
 from embed.index import Index
 from embed.promise import LOWEST_SCORE, choose_cutoff
 from embed.prototype import RIVAL_WEIGHT
 from embed.search import Found, search
+from tomoseek.evaluation.ranking import score_ranking
 from tomoseek.files import atomic_write_json
 from tomoseek.picks.points import Picks
 from tomoseek.running import pick_device, progress
@@ -38,14 +36,6 @@ AVERAGED = ("plain", "rivals", "negatives", "as_clicked", "recentred")
 CLICK_VOXELS = 2.0  # standard deviation of careless clicks, along each axis
 
 
-def build_index(folder: Path, source: str, bed: Bed, device: torch.device) -> Index:
-    """Embed all tomograms of a bed with one encoder."""
-    index = Index.create(folder, source, device=str(device))
-    for tomogram in bed.tomograms:
-        index.add(tomogram)
-    return index
-
-
 def above(picks: dict[str, Picks], threshold: float) -> dict[str, Picks]:
     """Keep picks from a score on."""
     return {
@@ -54,29 +44,24 @@ def above(picks: dict[str, Picks], threshold: float) -> dict[str, Picks]:
     }
 
 
-def draw_examples(points_xyz: NDArray[np.float64], support: int, shots: int, seed: int) -> NDArray[np.float64]:
-    """Draw a few of ``(n, 3)`` points of a class in tomogram ``support``; a larger draw holds the smaller ones."""
-    return points_xyz[np.random.default_rng([seed, support]).permutation(len(points_xyz))[:shots]]
-
-
-def trial(index: Index, bed: Bed, key: str, support: int, shots: int, seed: int) -> dict[str, Any]:
+def trial(index: Index, known: KnownTomograms, key: str, support: int, shots: int, seed: int) -> dict[str, Any]:
     """Search for one class from one draw of examples, with rivals and without."""
-    runs = [tomogram.run for tomogram in bed.tomograms]
-    points = bed.points[support][key]
+    runs = [tomogram.run for tomogram in known.tomograms]
+    points = known.points[support][key]
     chosen = draw_examples(points, support, shots, seed)
     examples = read_examples(index, chosen, runs[support])
     entry = index.entries[runs[support]]
     noise = np.random.default_rng([seed, support, shots]).normal(0, CLICK_VOXELS, chosen.shape)
     clicks = chosen + noise * entry.voxel_spacing
     clicks = np.clip(clicks, 0, (np.array(entry.shape)[::-1] - 1) * entry.voxel_spacing)
-    others = {run: bed.points[k][key] for k, run in enumerate(runs) if k != support}
+    others = {run: known.points[k][key] for k, run in enumerate(runs) if k != support}
 
     def look(
         names: list[str], rival_weight: float = RIVAL_WEIGHT, negatives: Examples | None = None,
         examples: Examples = examples,
     ) -> Found:  # fmt: skip
         return search(
-            index, examples, radius_angstrom=bed.radii[key], runs=names, threshold=LOWEST_SCORE,
+            index, examples, radius_angstrom=known.radii[key], runs=names, threshold=LOWEST_SCORE,
             rival_weight=rival_weight, negatives=negatives,
         )  # fmt: skip
 
@@ -85,21 +70,21 @@ def trial(index: Index, bed: Bed, key: str, support: int, shots: int, seed: int)
     as_clicked = look(list(others), examples=read_examples(index, clicks, runs[support], 0))
     recentred = look(list(others), examples=read_examples(index, clicks, runs[support]))
     at_home = look([runs[support]]).by_run[runs[support]].points_xyz
-    wrong = at_home[cKDTree(points).query(at_home)[0] > bed.radii[key]][:NUM_NEGATIVES]
+    wrong = at_home[cKDTree(points).query(at_home)[0] > known.radii[key]][:NUM_NEGATIVES]
     corrected = look(list(others), negatives=read_examples(index, wrong, runs[support], 0) if len(wrong) else None)
-    whole = evaluate_query(others, found.by_run, bed.radii[key])
+    whole = score_ranking(others, found.by_run, known.radii[key])
     record = {
-        "plain": evaluate_query(others, plain.by_run, bed.radii[key])["average_precision"],
+        "plain": score_ranking(others, plain.by_run, known.radii[key])["average_precision"],
         "rivals": whole["average_precision"],
-        "negatives": evaluate_query(others, corrected.by_run, bed.radii[key])["average_precision"],
-        "as_clicked": evaluate_query(others, as_clicked.by_run, bed.radii[key])["average_precision"],
-        "recentred": evaluate_query(others, recentred.by_run, bed.radii[key])["average_precision"],
+        "negatives": score_ranking(others, corrected.by_run, known.radii[key])["average_precision"],
+        "as_clicked": score_ranking(others, as_clicked.by_run, known.radii[key])["average_precision"],
+        "recentred": score_ranking(others, recentred.by_run, known.radii[key])["average_precision"],
         "best_f1": whole["best_f1"],
         "promises": [],
     }
     for precision in (*WANTED, None):
         cutoff = choose_cutoff(*found.ranked, precision)
-        true = evaluate_query(others, above(found.by_run, cutoff.threshold), bed.radii[key])
+        true = score_ranking(others, above(found.by_run, cutoff.threshold), known.radii[key])
         kept = {"wanted": precision, "promised": cutoff.precision, "precision": true["precision"]}
         kept |= {"promised_recall": cutoff.recall, "recall": true["recall"]}
         record["promises"].append(kept)
@@ -125,7 +110,7 @@ def main() -> None:
     parser.add_argument("--encoder", default="shipped")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--development", action="store_true", help="other complexes and tomograms, to develop on")
-    parser.add_argument("--out", type=Path, default=Path("few_shot.json"))
+    parser.add_argument("--out", type=Path, default=Path("search_from_examples.json"))
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     device = pick_device(arguments.device)
@@ -134,14 +119,14 @@ def main() -> None:
     header += ["best F1 of any threshold", "promise less kept, absolute", "signed", "promises given"]
     lines, records = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"], {}
     for regime in STANDARD:
-        bed = make_bed(regime, arguments.maps, arguments.development)
+        known = make_tomograms(regime, arguments.maps, arguments.development)
         with tempfile.TemporaryDirectory() as folder:
-            index = build_index(Path(folder) / "index", arguments.encoder, bed, device)
+            index = build_index(Path(folder) / "index", arguments.encoder, known, device)
             for shots in progress(SHOTS, f"search {regime}", "number of examples"):
                 trials = [
-                    {"class": key, **trial(index, bed, key, support, shots, seed)}
-                    for key in bed.radii
-                    for support in range(len(bed.tomograms))
+                    {"class": key, **trial(index, known, key, support, shots, seed)}
+                    for key in known.radii
+                    for support in range(len(known.tomograms))
                     for seed in range(arguments.seeds)
                 ]
                 records[f"{regime}, {shots}"] = trials

@@ -20,9 +20,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.pretraining.probe.tomograms import STANDARD, Bed, make_bed
-from benchmarks.search.examples import build_index, draw_examples
-from embed.evaluate import evaluate_query
+from benchmarks.known_tomograms import STANDARD, KnownTomograms, build_index, draw_examples, make_tomograms
 from embed.examples import Examples, read_examples
 from embed.index import Index
 from embed.promise import LOWEST_SCORE, probabilities
@@ -30,6 +28,7 @@ from embed.prototype import RIVAL_WEIGHT, TOO_ALIKE, Prototype, fit, leave_one_o
 from embed.score_map import PARTICLE_MARGIN, lowest_logit
 from embed.search import rank
 from embed.surroundings import Surroundings, Vectors, particle_places
+from tomoseek.evaluation.ranking import score_ranking
 from tomoseek.picks.peaks import suppress
 from tomoseek.picks.points import Picks
 from tomoseek.running import pick_device, progress
@@ -140,20 +139,20 @@ PARTS: dict[str, Callable[[Task], dict[str, Picks]]] = {
 }
 
 
-def measure(index: Index, bed: Bed, seeds: int, regime: str) -> dict[tuple[str, int], float]:
+def measure(index: Index, known: KnownTomograms, seeds: int, regime: str) -> dict[tuple[str, int], float]:
     """Mean average precision by part and number of examples."""
-    runs = [tomogram.run for tomogram in bed.tomograms]
+    runs = [tomogram.run for tomogram in known.tomograms]
     places = np.concatenate([index.shard(run).read_vectors(particle_places(index.shard(run))) for run in runs])
     precision = defaultdict(list)
-    draws = [(key, support, seed) for key in bed.radii for support in range(len(runs)) for seed in range(seeds)]
+    draws = [(key, support, seed) for key in known.radii for support in range(len(runs)) for seed in range(seeds)]
     for key, support, seed in progress(draws, f"search {regime}", "draw"):
-        others = {run: bed.points[k][key] for k, run in enumerate(runs) if k != support}
+        others = {run: known.points[k][key] for k, run in enumerate(runs) if k != support}
         for shots in SHOTS:
-            chosen = draw_examples(bed.points[support][key], support, shots, seed)
+            chosen = draw_examples(known.points[support][key], support, shots, seed)
             examples = read_examples(index, chosen, runs[support], 0)
-            task = Task(index, examples, index.surroundings(), places, list(others), bed.radii[key])
+            task = Task(index, examples, index.surroundings(), places, list(others), known.radii[key])
             for name, part in PARTS.items():
-                scores = evaluate_query(others, part(task), bed.radii[key])
+                scores = score_ranking(others, part(task), known.radii[key])
                 precision[name, shots].append(scores["average_precision"])
     return {key: float(np.mean(values)) for key, values in precision.items()}
 
@@ -169,10 +168,10 @@ def main() -> None:
     arguments = parser.parse_args()
     found = {}
     for regime in arguments.regimes:
-        bed = make_bed(regime, arguments.maps, arguments.development)
+        known = make_tomograms(regime, arguments.maps, arguments.development)
         with tempfile.TemporaryDirectory() as folder:
-            index = build_index(Path(folder) / "index", arguments.encoder, bed, pick_device("cpu"))
-            found[regime] = measure(index, bed, arguments.seeds, regime)
+            index = build_index(Path(folder) / "index", arguments.encoder, known, pick_device("cpu"))
+            found[regime] = measure(index, known, arguments.seeds, regime)
     columns = [(regime, shots) for regime in arguments.regimes for shots in SHOTS]
     print("| score | " + " | ".join(f"{regime}, {shots}" for regime, shots in columns) + " |")
     print("|---" * (len(columns) + 1) + "|")

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.pretraining.probe.tomograms import STANDARD, make_bed
-from benchmarks.search.examples import WANTED, build_index
+from benchmarks.known_tomograms import STANDARD, build_index, make_tomograms
+from benchmarks.search.examples import WANTED
 from embed.calibrate import SHOTS, Trial, trial
 from embed.calibration_tomograms import Known
 from embed.promise import choose_cutoff, mixture_probabilities, probabilities
@@ -37,13 +37,15 @@ def trials(
     maps: Path | None, regime: str, development: bool, encoder: str, seeds: int, device: torch.device
 ) -> list[Trial]:
     """Search the tomograms of one kind for every class, from every tomogram and several draws."""
-    bed = make_bed(regime, maps, development)
-    known = [Known(tomogram, points, bed.radii) for tomogram, points in zip(bed.tomograms, bed.points, strict=True)]
+    known = make_tomograms(regime, maps, development)
+    sources = [
+        Known(tomogram, points, known.radii) for tomogram, points in zip(known.tomograms, known.points, strict=True)
+    ]
     with tempfile.TemporaryDirectory() as folder:
-        index = build_index(Path(folder) / "index", encoder, bed, device)
-        draws = list(product(bed.radii, range(len(known)), SHOTS, range(seeds)))
+        index = build_index(Path(folder) / "index", encoder, known, device)
+        draws = list(product(known.radii, range(len(sources)), SHOTS, range(seeds)))
         return [
-            trial(index, known, name, support, shots, np.random.default_rng([seed, support]))
+            trial(index, sources, name, support, shots, np.random.default_rng([seed, support]))
             for name, support, shots, seed in progress(draws, f"search {regime}", "search")
         ]
 

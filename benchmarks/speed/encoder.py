@@ -76,7 +76,7 @@ class Bench:
     def config(self, size: str, stage: str, *words: str) -> PretrainConfig:
         """Return the settings of a run; the masked stage reads both halves of the project's tomograms."""
         fixed = [f"stage={stage}", f"model={size}", f"device={self.arguments.device}", "warmup_steps=1"]
-        fixed += ["log_every=1000000", "save_every=1000000", "resume=false"]
+        fixed += ["log_every=1000000", "resume=false"]
         if stage == "masked":
             fixed += [f"data.project={self.project}", "half_types=[wbp-even,wbp-odd]"]
         batch_size = self.arguments.batch_size

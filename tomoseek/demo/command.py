@@ -93,18 +93,19 @@ def gather(config: DemoConfig) -> dict[str, Any]:
     """Collect the figures that the commands wrote, under the names of ``results.json``."""
     evaluation = json.loads((config.folder / "predict" / "evaluation.json").read_text())
     search, control = (
-        json.loads((config.folder / folder / "few_shot.json").read_text()) for folder in ("few_shot", "few_shot_random")
+        json.loads((config.folder / folder / "evaluation.json").read_text()) for folder in ("search", "search_random")
     )
+    found, by_chance = (each["classes"][config.new_class] for each in (search, control))
     classes = {name: {key: scores[key] for key in SCORES.values()} for name, scores in evaluation["classes"].items()}
     return {
         "finetune": {"weighted_f4": evaluation["weighted_f4"], "classes": classes},
-        "few_shot": {
+        "search": {
             "class": config.new_class,
             "shots": config.shots,
-            "average_precision": search["average_precision"],
-            "random_init_average_precision": control["average_precision"],
+            "average_precision": found["average_precision"],
+            "random_init_average_precision": by_chance["average_precision"],
             "runs": search["runs"],
-            "num_references": search["num_references"],
+            "num_references": found["tp"] + found["fn"],
         },
     }
 
@@ -151,15 +152,15 @@ def package_versions() -> dict[str, str]:
 
 def print_summary(results: dict[str, Any], folder: Path, report: Path, seconds: float) -> None:
     """Print the figures a newcomer looks for, and where the rest is."""
-    few, picking = results["few_shot"], results["finetune"]
+    search, picking = results["search"], results["finetune"]
     print(f"\nknown complexes, weighted F4 on {len(results['layout']['test_runs'])} unseen tomograms:", end=" ")
     print(f"{picking['weighted_f4']:.3f}")
     for name, scores in picking["classes"].items():
         numbers = "  ".join(f"{label} {scores[key]:.3f}" for label, key in SCORES.items())
         print(f"   {name:<22} {numbers}")
     print(
-        f"a new complex ({few['class']}) from {few['shots']} examples: average precision "
-        f"{few['average_precision']:.3f}; with a random encoder {few['random_init_average_precision']:.3f}"
+        f"a new complex ({search['class']}) from {search['shots']} examples: average precision "
+        f"{search['average_precision']:.3f}; with a random encoder {search['random_init_average_precision']:.3f}"
     )
     print(f"\n{report}   open this in a browser")
     print(f"{folder / 'results.json'}   every figure\n{folder / 'project'}   copick project with picks")

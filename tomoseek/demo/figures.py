@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from tomoseek import plots
 from tomoseek.config import DataConfig, Polarity
-from tomoseek.evaluation.score import precision_recall
+from tomoseek.evaluation.ranking import rank
 from tomoseek.evaluation.slices import ScoredRun, is_near, slice_figure
 from tomoseek.picks.copick_picks import read_picks
 from tomoseek.picks.tables import read_points_csv
@@ -54,13 +54,13 @@ def draw_figures(out_dir: Path, results: Mapping[str, Any], num_finds: int) -> d
 
     Returns
     -------
-    Pictures by section: slices, precision_recall, montage, few_shot, losses, stages.
+    Pictures by section: slices, precision_recall, montage, search, losses, stages.
     """
     layout = results["layout"]
     project = open_project(out_dir / layout["project"])
     radii = object_radii(project)
     classes = list(results["finetune"]["classes"])
-    new_class = results["few_shot"]["class"]
+    new_class = results["search"]["class"]
     colors = dict(zip([*classes, new_class], plots.CLASS_COLORS, strict=False))
     evaluation = json.loads((out_dir / "predict" / "evaluation.json").read_text())
     scenes = [read_scene(out_dir, project, layout, run, classes, new_class) for run in layout["test_runs"]]
@@ -69,7 +69,7 @@ def draw_figures(out_dir: Path, results: Mapping[str, Any], num_finds: int) -> d
         "slices": [picture(*slice_figure(scene, radii, colors)) for scene in scenes],
         "precision_recall": [class_curves(evaluation, colors)],
         "montage": [find_picture(out_dir, project, results, radii, num_finds)],
-        "few_shot": [search_curves(project, results, radii)],
+        "search": [search_curves(project, results, radii)],
         "losses": loss_pictures(out_dir, layout["logs"]),
         "stages": [picture(stages, "Wall time and peak memory of every stage on this machine.")],
     }
@@ -109,23 +109,23 @@ def class_curves(evaluation: Mapping[str, Any], colors: Mapping[str, str]) -> Pi
 
 
 def search_curves(project: Any, results: Mapping[str, Any], radii: Mapping[str, float]) -> Picture:
-    """Precision against recall of the few-shot search and of its control."""
-    few, layout = results["few_shot"], results["layout"]
-    name = few["class"]
-    truth = {run: read_picks(project, run, name, layout["truth_user"]).points_xyz for run in few["runs"]}
+    """Precision against recall of the search and of its control."""
+    search, layout = results["search"], results["layout"]
+    name = search["class"]
+    truth = {run: read_picks(project, run, name, layout["truth_user"]).points_xyz for run in search["runs"]}
     curves = {}
     for key, label, color in (
-        ("few_shot", "pretrained encoder", plots.ACCENT),
+        ("search", "pretrained encoder", plots.ACCENT),
         ("random_init", "random encoder (control)", plots.CONTROL),
     ):
         session = layout["search_sessions"][key]
-        found = {run: read_picks(project, run, name, "tomoseek", session) for run in few["runs"]}
-        precision, recall = precision_recall(truth, found, radii[name])[:2]
+        found = {run: read_picks(project, run, name, "tomoseek", session) for run in search["runs"]}
+        precision, recall, _ = rank(truth, found, radii[name]).precision_recall()
         curves[label] = Curve([0.0, *recall], [*precision[:1], *precision], color)
     caption = (
         f"The same search for {name} with the pretrained encoder and with one that has learned nothing. "
-        f"Average precision, the area under the curve: {few['average_precision']:.2f} against "
-        f"{few['random_init_average_precision']:.2f}."
+        f"Average precision, the area under the curve: {search['average_precision']:.2f} against "
+        f"{search['random_init_average_precision']:.2f}."
     )
     return picture(plots.precision_recall_figure(curves), caption)
 
@@ -134,8 +134,8 @@ def find_picture(
     out_dir: Path, project: Any, results: Mapping[str, Any], radii: Mapping[str, float], num_finds: int
 ) -> Picture:
     """Show the example picks, and the best finds in the other runs marked right or wrong."""
-    few, layout = results["few_shot"], results["layout"]
-    name, radius = few["class"], radii[few["class"]]
+    search, layout = results["search"], results["layout"]
+    name, radius = search["class"], radii[search["class"]]
     tomograms = {run: open_run(out_dir / layout["project"], run) for run in layout["test_runs"]}
     examples = [
         window(tomograms[run], point, radius)
@@ -143,8 +143,8 @@ def find_picture(
         for point in picks.points_xyz
     ]
     finds = []
-    for run in few["runs"]:
-        picks = read_picks(project, run, name, "tomoseek", layout["search_sessions"]["few_shot"])
+    for run in search["runs"]:
+        picks = read_picks(project, run, name, "tomoseek", layout["search_sessions"]["search"])
         truth = read_picks(project, run, name, layout["truth_user"]).points_xyz
         right = is_near(picks.points_xyz, truth, radius)
         finds += [(run, *row) for row in zip(picks.points_xyz, picks.scores, right, strict=True)]

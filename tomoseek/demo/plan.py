@@ -8,7 +8,7 @@ from tomoseek.complexes import CHALLENGE, COMPLEXES
 from tomoseek.demo.stages import Stage
 from tomoseek.errors import InputError
 
-SEARCHES = {"few_shot": "fewshot", "random_init": "fewshot-random"}
+SEARCHES = {"search": "search", "random_init": "search-random"}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -116,15 +116,15 @@ def plan(config: DemoConfig) -> list[Stage]:
         words = (data, test, f"encoder={weights}", f"index={index}", device)
         return ("python", "-m", "embed", "build", *words, *config.embed.words)
 
-    def query(index: Path, session: str, out_dir: Path) -> tuple[tuple[str, ...], ...]:
-        radius = f"radius={COMPLEXES[config.new_class].radius_angstrom:g}"
-        what, examples = f"name={config.new_class}", f"examples={out / 'examples.csv'}"
+    def search(index: Path, session: str, out_dir: Path) -> tuple[tuple[str, ...], ...]:
+        name, radius = config.new_class, COMPLEXES[config.new_class].radius_angstrom
+        what = (f"examples={out / 'examples.csv'}", f"name={name}", f"radius={radius:g}")
         place = (f"picks.session_id={session}", f"out_dir={out_dir}")
         others = f"exclude_runs={bracket(config.test_runs[:1])}"
         return (
-            ("python", "-m", "embed", "query", data, test, f"index={index}", examples, what, radius, *place,
-             *config.query.words),
-            ("python", "-m", "embed", "evaluate", data, test, what, others, *place),
+            ("python", "-m", "embed", "query", data, test, f"index={index}", *what, *place, *config.query.words),
+            ("python", "-m", "finetune", "evaluate", data, test, f"classes={bracket([name])}", others, *place,
+             "figures=false"),
         )  # fmt: skip
 
     stages = [
@@ -182,7 +182,7 @@ def plan(config: DemoConfig) -> list[Stage]:
             name="evaluate",
             purpose="score the picks against the truth by the rule of the CZII challenge",
             commands=(
-                ("python", "-m", "finetune", "evaluate", data, test, checkpoint,
+                ("python", "-m", "finetune", "evaluate", data, test,
                  f"candidates={out / 'predict'}", f"out_dir={out / 'predict'}"),
             ),
             outputs=(out / "predict" / "evaluation.json",),
@@ -196,10 +196,10 @@ def plan(config: DemoConfig) -> list[Stage]:
             needs=("simulate", "pretrain_metric"),
         ),
         Stage(
-            name="query",
+            name="search",
             purpose=f"find {config.new_class}, a complex never trained on, from {config.shots} examples",
-            commands=query(out / "index", SEARCHES["few_shot"], out / "few_shot"),
-            outputs=(out / "few_shot",),
+            commands=search(out / "index", SEARCHES["search"], out / "search"),
+            outputs=(out / "search",),
             needs=("embed_build",),
         ),
         Stage(
@@ -207,9 +207,9 @@ def plan(config: DemoConfig) -> list[Stage]:
             purpose="the control: the same search with an encoder that has learned nothing",
             commands=(
                 build(out / "index_random", f"random-{config.encoder_size}"),
-                *query(out / "index_random", SEARCHES["random_init"], out / "few_shot_random"),
+                *search(out / "index_random", SEARCHES["random_init"], out / "search_random"),
             ),
-            outputs=(out / "index_random", out / "few_shot_random"),
+            outputs=(out / "index_random", out / "search_random"),
             needs=("simulate",),
         ),
     ]  # fmt: skip

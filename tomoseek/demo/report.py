@@ -37,7 +37,7 @@ def write_report(out_dir: Path, num_finds: int = 40) -> Path:
     out_dir
         The demo's folder, all stages done.
     num_finds
-        How many of the best finds of the few-shot search to show.
+        How many of the best finds of the search to show.
 
     Returns
     -------
@@ -59,8 +59,8 @@ def render(results: Mapping[str, Any], pictures: Mapping[str, Sequence[Picture]]
     pictures
         By section, as `draw_figures` names them; a section without pictures shows its text and numbers.
     """
-    few, picking, settings = results["few_shot"], results["finetune"], results["settings"]
-    name = few["class"]
+    search, picking, settings = results["search"], results["finetune"], results["settings"]
+    name = search["class"]
 
     def figures(key: str) -> str:
         return "\n".join(map(figure, pictures.get(key, ())))
@@ -74,7 +74,7 @@ def render(results: Mapping[str, Any], pictures: Mapping[str, Sequence[Picture]]
         section("What it sees and what it finds", figures("slices")),
         section(
             f"A complex it was never shown: {escape(name)}",
-            f"<p>{ABOUT_SEARCH}</p>{search_table(few)}{figures('montage')}{figures('few_shot')}",
+            f"<p>{ABOUT_SEARCH}</p>{search_table(search)}{figures('montage')}{figures('search')}",
         ),
         section("Training", figures("losses")),
         section("Time and memory", figures("stages")),
@@ -99,11 +99,11 @@ def render(results: Mapping[str, Any], pictures: Mapping[str, Sequence[Picture]]
 
 def headline(results: Mapping[str, Any]) -> list[str]:
     """Return the numbers to see first."""
-    few, picking, stages = results["few_shot"], results["finetune"], results["stages"]
+    search, picking, stages = results["search"], results["finetune"], results["stages"]
     worst = min(picking["classes"], key=lambda name: float(picking["classes"][name]["f4"]))
     total = sum(float(stage["seconds"]) for stage in stages.values())
     peak = max(float(stage["peak_memory_gb"]) for stage in stages.values())
-    random = f"{few['random_init_average_precision']:.2f} with a random encoder"
+    random = f"{search['random_init_average_precision']:.2f} with a random encoder"
     return [
         tile(
             f"{picking['weighted_f4']:.2f}",
@@ -111,9 +111,9 @@ def headline(results: Mapping[str, Any]) -> list[str]:
             f"lowest: {worst}, {picking['classes'][worst]['f4']:.2f}",
         ),
         tile(
-            f"{few['average_precision']:.2f}",
-            f"average precision for {few['class']}",
-            f"never trained on, from {few['shots']} examples; {random}",
+            f"{search['average_precision']:.2f}",
+            f"average precision for {search['class']}",
+            f"never trained on, from {search['shots']} examples; {random}",
         ),
         tile(spoken_time(total), "all stages together", f"peak memory {peak:.1f} GB"),
     ]
@@ -160,11 +160,11 @@ def score_table(picking: Mapping[str, Any]) -> str:
     return table(["complex", "radius", "weight", "F4", "precision", "recall"], rows, foot)
 
 
-def search_table(few: Mapping[str, Any]) -> str:
+def search_table(search: Mapping[str, Any]) -> str:
     """Average precision of the search and of its control."""
     rows = [
-        ["pretrained encoder", str(few["shots"]), f"{few['average_precision']:.3f}"],
-        ["random encoder (control)", str(few["shots"]), f"{few['random_init_average_precision']:.3f}"],
+        ["pretrained encoder", str(search["shots"]), f"{search['average_precision']:.3f}"],
+        ["random encoder (control)", str(search["shots"]), f"{search['random_init_average_precision']:.3f}"],
     ]
     return table(["search with", "examples", "average precision"], rows)
 

@@ -1,1 +1,1 @@
-"""How good are picks? Scores, intervals, confusion, reliability, tables and figures, for any picks."""
+"""How good are picks? Scores, rankings, intervals, confusion, reliability, tables and figures, for any picks."""

@@ -73,20 +73,20 @@ def confuse(
     """
     names = list(radii)
     reach = [HIT_FRACTION * radius for radius in radii.values()]
-    on, missed = (np.zeros((len(names), len(names) + 1), dtype=np.int64) for _ in range(2))
+    lying_on, missed = (np.zeros((len(names), len(names) + 1), dtype=np.int64) for _ in range(2))
     for run, truth in reference.items():
         known = [truth[name] for name in names]
         found = [picks[run][name].points_xyz for name in names]
         for row in range(len(names)):
-            distance = distances(found[row], known) / np.array([*reach, 1.0])  # (n, c + 1)
+            distance = nearest_of_each(found[row], known) / np.array([*reach, 1.0])  # (n, c + 1)
             distance[distance[:, row] <= 1, row] = 0.0
-            on[row] += tally(distance)
-            distance = distances(known[row], found) / np.array([*[reach[row]] * len(names), 1.0])  # (n, c + 1)
-            missed[row] += tally(distance[distance[:, row] > 1])
-    return Confusion(names, on, missed)
+            lying_on[row] += count_nearest(distance)
+            distance = nearest_of_each(known[row], found) / np.array([*[reach[row]] * len(names), 1.0])  # (n, c + 1)
+            missed[row] += count_nearest(distance[distance[:, row] > 1])
+    return Confusion(names, lying_on, missed)
 
 
-def distances(points_xyz: Points, others_xyz: Sequence[Points]) -> Points:
+def nearest_of_each(points_xyz: Points, others_xyz: Sequence[Points]) -> Points:
     """Distance of each point to the nearest of each set of others, and 1 in a last column: ``(n, c + 1)``."""
     columns = [
         cKDTree(others).query(points_xyz)[0] if len(others) else np.full(len(points_xyz), np.inf)
@@ -95,6 +95,6 @@ def distances(points_xyz: Points, others_xyz: Sequence[Points]) -> Points:
     return np.stack([*columns, np.ones(len(points_xyz))], axis=1)
 
 
-def tally(distance: Points) -> IntArray:
+def count_nearest(distance: Points) -> IntArray:
     """Count the rows by their least column; a tie with the last, which is the reach, is within reach."""
     return np.bincount(distance.argmin(axis=1), minlength=distance.shape[1])

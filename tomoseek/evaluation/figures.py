@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from tomoseek import plots
 from tomoseek.evaluation.confusion import Confusion
-from tomoseek.evaluation.reliability import Reliability
+from tomoseek.evaluation.ranking import Ranking
+from tomoseek.evaluation.reliability import Reliability, reliability
 from tomoseek.evaluation.slices import ScoredRun, titled_slice
 from tomoseek.files import atomic_write_bytes
 
@@ -22,15 +22,11 @@ MAX_SLICES = 3
 COLUMNS = 3
 NUM_BARS = 25
 
-# Scores of one class, falling, and whether each candidate is right.
-Ranking = tuple[NDArray[np.float64], NDArray[np.bool_]]
-
 
 def write_figures(
     folder: Path,
     evaluation: Mapping[str, Any],
     rankings: Mapping[str, Ranking],
-    bins: Mapping[str, Reliability | None],
     confusion: Confusion,
     runs: list[ScoredRun],
 ) -> list[Path]:
@@ -42,8 +38,8 @@ def write_figures(
         Where to.
     evaluation
         Content of ``evaluation.json``.
-    rankings, bins
-        By class.
+    rankings
+        Class to candidates by falling score.
     confusion
         Which class is taken for which.
     runs
@@ -58,8 +54,9 @@ def write_figures(
         "scores": scores_figure(rankings, thresholds, subject),
         "confusion": confusion_figure(confusion),
     }
-    if any(bins.values()):
-        figures["reliability"] = reliability_figure(bins, evaluation["classes"], subject)
+    by_score = {name: reliability(ranking.scores, ranking.right) for name, ranking in rankings.items()}
+    if readable := {name: table for name, table in by_score.items() if table is not None}:
+        figures["reliability"] = reliability_figure(readable, evaluation["classes"], subject)
     for run in runs[:MAX_SLICES]:
         figures[f"slice_{run.tomogram.run}"] = titled_slice(run, radii, colors)
     for name, figure in figures.items():
@@ -91,11 +88,12 @@ def curves_figure(evaluation: Mapping[str, Any], colors: Mapping[str, str], subj
 
 def scores_figure(rankings: Mapping[str, Ranking], thresholds: Mapping[str, float], subject: str) -> Figure:
     """How many candidates of each score are right (upwards) and wrong (downwards), a panel per class."""
-    every = np.concatenate([scores for scores, _ in rankings.values()])
+    every = np.concatenate([ranking.scores for ranking in rankings.values()])
     low, high = (min(0.0, every.min()), max(1.0, every.max())) if len(every) else (0.0, 1.0)
     edges = np.linspace(low, high, NUM_BARS + 1)
     figure, panels = panel_per_class(rankings)
-    for axes, (name, (scores, right)) in zip(panels, rankings.items(), strict=True):
+    for axes, (name, ranking) in zip(panels, rankings.items(), strict=True):
+        scores, right = ranking.scores, ranking.right
         right_count, wrong_count = (np.histogram(scores[kind], edges)[0] for kind in (right, ~right))
         axes.stairs(right_count, edges, fill=True, color=plots.HIT, label="right (upwards)")
         axes.stairs(-wrong_count, edges, fill=True, color=plots.FALSE_ALARM, label="wrong (downwards)")
@@ -114,12 +112,11 @@ def scores_figure(rankings: Mapping[str, Ranking], thresholds: Mapping[str, floa
 
 
 def reliability_figure(
-    bins: Mapping[str, Reliability | None], classes: Mapping[str, Mapping[str, Any]], subject: str
+    tables: Mapping[str, Reliability], classes: Mapping[str, Mapping[str, Any]], subject: str
 ) -> Figure:
     """Share of candidates that are right against their score, a panel per class, with 95 % intervals and counts."""
-    held = {name: table for name, table in bins.items() if table is not None}
-    figure, panels = panel_per_class(held)
-    for axes, (name, table) in zip(panels, held.items(), strict=True):
+    figure, panels = panel_per_class(tables)
+    for axes, (name, table) in zip(panels, tables.items(), strict=True):
         num_right = np.rint(table.share_right * table.count).astype(int)
         limits = [binomtest(k, n).proportion_ci(method="wilson") for k, n in zip(num_right, table.count, strict=True)]
         axes.plot([0, 1], [0, 1], color=plots.QUIET, lw=1.2, ls="--", label="score = share right")

@@ -75,9 +75,9 @@ def bootstrap(
         f4 = (1 + BETA**2) * tp / ((1 + BETA**2) * tp + BETA**2 * fn + fp)  # (d, c)
     names = list(counts_of)
     return Intervals(
-        middle(weighted_mean(f4, [weights[name] for name in names])),
+        middle_of_draws(weighted_mean(f4, [weights[name] for name in names])),
         *(
-            {name: middle(values) for name, values in zip(names, score.T, strict=True)}
+            {name: middle_of_draws(values) for name, values in zip(names, score.T, strict=True)}
             for score in (f4, precision, recall)
         ),
     )
@@ -95,7 +95,7 @@ def weighted_mean(f4: FloatArray, weights: Sequence[float]) -> FloatArray:
         return np.asarray((np.nan_to_num(f4) * share).sum(axis=1) / share.sum(axis=1))
 
 
-def middle(values: FloatArray) -> Interval:
+def middle_of_draws(values: FloatArray) -> Interval:
     """Bounds of the middle 95 % of the values that are not NaN."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)

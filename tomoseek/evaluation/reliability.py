@@ -34,7 +34,7 @@ def reliability(scores: FloatArray, right: NDArray[np.bool_]) -> Reliability | N
     Parameters
     ----------
     scores, right
-        ``(n,)`` of one class, as `tomoseek.evaluation.score.ranked_hits` returns them.
+        ``(n,)`` of one class, as `tomoseek.evaluation.ranking.rank` tells them.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How good picks are: the CZII F-beta, the distance of hits, and average precision for ranked candidates.
+"""How good picks are as they stand: the CZII F-beta, and the distance of hits.
 
 References
 ----------
@@ -15,7 +15,6 @@ from scipy.spatial import cKDTree
 
 from tomoseek.complexes import class_weight
 from tomoseek.errors import InputError
-from tomoseek.picks.points import Picks
 
 BETA = 4.0
 HIT_FRACTION = 0.5
@@ -61,7 +60,7 @@ def count_hits(reference_xyz: ArrayLike, candidate_xyz: ArrayLike, radius_angstr
     radius_angstrom
         Particle radius.
     """
-    reference, candidate = _points(reference_xyz), _points(candidate_xyz)
+    reference, candidate = as_points(reference_xyz), as_points(candidate_xyz)
     if len(reference) == 0 or len(candidate) == 0:
         return Counts(0, len(candidate), len(reference))
     hits = cKDTree(reference).query_ball_point(candidate, HIT_FRACTION * radius_angstrom)
@@ -81,7 +80,7 @@ def hit_distances(reference_xyz: ArrayLike, candidate_xyz: ArrayLike, radius_ang
     -------
     ``(tp,)`` distances in Å, in the order of the references, none beyond half the radius.
     """
-    reference, candidate = _points(reference_xyz), _points(candidate_xyz)
+    reference, candidate = as_points(reference_xyz), as_points(candidate_xyz)
     nearest = np.full(len(reference), np.inf)
     if len(reference) and len(candidate):
         hits = cKDTree(reference).query_ball_point(candidate, HIT_FRACTION * radius_angstrom)
@@ -201,100 +200,6 @@ def weighted_f4(scores: Mapping[str, Mapping[str, float]], weights: Mapping[str,
     return float(np.average(values, weights=used)) if sum(used) > 0 else float("nan")
 
 
-def ranked_hits(
-    reference: Mapping[str, ArrayLike], candidates: Mapping[str, Picks], radius_angstrom: float
-) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Rank the candidates of one class over all runs together, and say which are right.
-
-    From the highest score down, each candidate takes the nearest reference within half the radius that no
-    other candidate has taken; without one it is wrong.
-
-    Parameters
-    ----------
-    reference
-        Run to ``(n, 3)`` points in Å.
-    candidates
-        Run to picks with scores.
-    radius_angstrom
-        Particle radius.
-
-    Returns
-    -------
-    Scores, falling, and whether each candidate is right, both ``(k,)``.
-    """
-    scores, hits = [], []
-    for run, picks in candidates.items():
-        order = np.argsort(-picks.scores, kind="stable")
-        scores.append(picks.scores[order])
-        hits.append(_take_in_turn(_points(reference.get(run, ())), picks.points_xyz[order], radius_angstrom))
-    ranked = np.concatenate(scores) if scores else np.zeros(0)
-    hit = np.concatenate(hits) if hits else np.zeros(0, dtype=bool)
-    order = np.argsort(-ranked, kind="stable")
-    return ranked[order], hit[order]
-
-
-def precision_recall(
-    reference: Mapping[str, ArrayLike], candidates: Mapping[str, Picks], radius_angstrom: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Precision and recall of one class at every threshold, over all runs together.
-
-    Equal scores are taken together.
-
-    Parameters
-    ----------
-    reference, candidates, radius_angstrom
-        As for `ranked_hits`.
-
-    Returns
-    -------
-    Precision, recall and threshold, each ``(k,)``, by falling threshold: row i keeps candidates with score >=
-    its threshold. Recall is NaN without references; all are empty without candidates.
-    """
-    num_references = sum(len(_points(points)) for points in reference.values())
-    ranked, hit = ranked_hits(reference, candidates, radius_angstrom)
-    last = np.append(ranked[1:] != ranked[:-1], True) if len(ranked) else np.zeros(0, dtype=bool)
-    num_hits = np.cumsum(hit)[last].astype(np.float64)  # (k,)
-    precision = num_hits / (np.flatnonzero(last) + 1)
-    recall = num_hits / num_references if num_references else np.full(len(num_hits), np.nan)
-    return precision, recall, ranked[last]
-
-
-def average_precision(
-    reference: Mapping[str, ArrayLike], candidates: Mapping[str, Picks], radius_angstrom: float
-) -> float:
-    """Area under the precision-recall curve of one class, as the sum of P_i (R_i - R_{i-1}), not
-    interpolated.
-
-    Parameters
-    ----------
-    reference, candidates, radius_angstrom
-        As for `precision_recall`.
-
-    Returns
-    -------
-    0 without candidates; NaN without references.
-    """
-    if not any(len(_points(points)) for points in reference.values()):
-        return float("nan")
-    precision, recall, _ = precision_recall(reference, candidates, radius_angstrom)
-    return float(np.sum(precision * np.diff(recall, prepend=0.0)))
-
-
-def _take_in_turn(reference: FloatArray, candidate: FloatArray, radius_angstrom: float) -> NDArray[np.bool_]:
-    """Let each candidate in turn take the nearest free reference in reach; say which got one."""
-    hit = np.zeros(len(candidate), dtype=bool)
-    if len(reference) == 0 or len(candidate) == 0:
-        return hit
-    free = np.ones(len(reference), dtype=bool)
-    in_reach = cKDTree(reference).query_ball_point(candidate, HIT_FRACTION * radius_angstrom)
-    for index, near in enumerate(in_reach):
-        choices = [choice for choice in near if free[choice]]
-        if choices:
-            distances = np.linalg.norm(reference[choices] - candidate[index], axis=1)
-            free[choices[int(np.argmin(distances))]] = False
-            hit[index] = True
-    return hit
-
-
-def _points(points_xyz: ArrayLike) -> FloatArray:
+def as_points(points_xyz: ArrayLike) -> FloatArray:
+    """Return points as an array ``(n, 3)``, also where there are none."""
     return np.asarray(points_xyz, dtype=np.float64).reshape(-1, 3)

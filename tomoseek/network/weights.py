@@ -21,22 +21,15 @@ from tomoseek.config import CONFIG_DIR
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_bytes, atomic_write_json
 from tomoseek.network.encoder import Encoder, EncoderConfig
+from tomoseek.network.expected_input import NORMALISATION
 from tomoseek.network.search_constants import SearchConstants
 from tomoseek.network.sources import WEIGHTS as WEIGHTS  # those who save an encoder look for its file
 from tomoseek.network.sources import find_weights, hub_obstacle
 from tomoseek.provenance import code_version
-from tomoseek.tomograms.normalise import CLIP
 
 DESCRIPTION = "encoder.json"
 # One key alone: safetensors writes several in no fixed order, and equal encoders shall be equal files.
 METADATA_KEY = "tomoseek"
-# What an encoder expects of its input, told to those who feed it without this package.
-NORMALISATION = {
-    "zero": "median of the tomogram",
-    "one": "half the distance of its 16th and 84th percentile",
-    "clipped_at": CLIP,
-    "protein": "positive",
-}
 
 
 def save_encoder(encoder: Encoder, folder: Path, provenance: dict[str, Any]) -> None:

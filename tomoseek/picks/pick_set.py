@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tomoseek.geometry import points_to_indices
+from tomoseek.geometry import angstrom_to_cells, points_to_indices
 from tomoseek.picks.points import PickRow, Picks
 
 if TYPE_CHECKING:  # slow to import, and seldom needed
@@ -119,7 +119,7 @@ class PickSet(Mapping[tuple[str, str], Picks]):
         for name in self.radii:
             if (run, name) in self._picks:
                 picks = self[run, name]
-                more = {"name": name, "size": 2 * self.radii[name] / spacing, "scale": [spacing] * 3}
+                more = {"name": name, "size": angstrom_to_cells(2 * self.radii[name], spacing), "scale": [spacing] * 3}
                 layers.append(
                     (
                         points_to_indices(picks.points_xyz, spacing),  # (n, 3) z y x

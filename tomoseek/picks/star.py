@@ -1,5 +1,6 @@
 """Particle star files: centred coordinates in Å (RELION 5), or pixels of the unbinned tilt series (RELION 4)."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,8 @@ def read_star(path: str | Path, tomograms: Mapping[str, Any], run: str | None = 
     RELION 5, ``ParticleSet::getPosition`` in ``src/jaz/tomography/particle_set.cpp``.
     """
     particles, optics = _tables(Path(path))
+    names_as_read = {name.replace("'", '"'): name for name in tomograms}  # starfile takes one quote for the other
+    particles[RUN] = [names_as_read.get(name, name) for name in particles[RUN]]
     if run is not None:
         particles = particles[particles[RUN] == run]
     if particles.empty:
@@ -108,6 +111,17 @@ def write_star(
     tilt_series_pixel_size
         Å per pixel of the unbinned tilt series, for RELION 4; None writes for RELION 5.
 
+    Raises
+    ------
+    ValueError
+        When the picks are of several classes.
+    InputError
+        When a run's name cannot stand in a star file: it has quotes beside a space or another mark that needs them.
+
+    Notes
+    -----
+    Not written with starfile: it quotes for spaces only, and puts the time of day into the file.
+
     References
     ----------
     RELION 5 documentation, subtomogram tutorial, "Particle coordinates": centred coordinates in Å. RELION 4,
@@ -125,12 +139,25 @@ def write_star(
     lines = _head("particles", [RUN, *CENTRED, SCORE] if pixel is None else [RUN, *PIXELS, SCORE, GROUP])
     group = "" if pixel is None else " 1"
     for run, _, picks in rows:
+        name = _word(run)
         places = picks.points_xyz - centres[run] if pixel is None else picks.points_xyz / pixel  # (n, 3) x y z
         for (x, y, z), score in zip(places, picks.scores, strict=True):
-            lines.append(f"{run} {x:.3f} {y:.3f} {z:.3f} {score:.6g}{group}")
+            lines.append(f"{name} {x:.3f} {y:.3f} {z:.3f} {score:.6g}{group}")
     if pixel is not None:
         lines += ["", *_head("optics", [GROUP, f"{GROUP}Name", PIXEL_SIZE]), f"1 opticsGroup1 {pixel:g}"]
     atomic_write_text(Path(path), "\n".join(lines) + "\n")
+
+
+def _word(name: str) -> str:
+    """A run's name as one word of a line, in quotes where it would be taken for several, a comment or a new table."""
+    if not re.search(r"[\s#]|^(['\"_]|data_|loop_|$)", name):
+        return name
+    if re.search("['\"]", name):
+        raise InputError(
+            f"expected names of runs without quotes beside spaces or # in a star file, found {name}: rename the run, "
+            "or write the picks as CSV"
+        )
+    return f'"{name}"'
 
 
 def _head(table: str, columns: list[str]) -> list[str]:

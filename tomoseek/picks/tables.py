@@ -1,8 +1,9 @@
 """CSV tables of picks."""
 
+import csv
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -45,8 +46,8 @@ def read_points_csv(
     """
     table = _read_table(Path(path), default_run)
     if object_name is not None and "object" in table:
-        present = sorted(table["object"].astype(str).unique())
-        table = table[table["object"].astype(str) == object_name]
+        present = sorted(table["object"].unique())
+        table = table[table["object"] == object_name]
         if table.empty:
             raise InputError(
                 f"expected points of '{object_name}' in {path}, found {', '.join(present)}: check the name"
@@ -69,7 +70,7 @@ def read_objects_csv(path: str | Path, default_run: str | None = None) -> dict[s
     table = _read_table(Path(path), default_run)
     if "object" not in table or table.empty:
         return {None: _picks_by_run(table, path)}
-    nameless = np.flatnonzero(table["object"].isna())
+    nameless = np.flatnonzero(table["object"] == "")
     if len(nameless):
         raise InputError(f"expected an object for each point in {path}, found none for point {nameless[0] + 1}: add it")
     return {str(name): _picks_by_run(rows, path) for name, rows in table.groupby("object", sort=False)}
@@ -82,7 +83,8 @@ def _read_table(path: Path, default_run: str | None) -> "pd.DataFrame":
     if not path.is_file():
         raise FileNotFoundError(f"expected a CSV of points at {path}, found no such file: check the path")
     try:
-        table = pd.read_csv(path, comment="#", skipinitialspace=True)
+        # All as text, for a run may be called 00255, 1e3 or NA.
+        table = pd.read_csv(path, comment="#", skipinitialspace=True, dtype=str, na_filter=False)
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(f"expected a CSV with a header in {path}, found {error}: write columns run,x,y,z") from error
     columns = [str(column).strip() for column in table.columns]
@@ -97,7 +99,7 @@ def _read_table(path: Path, default_run: str | None) -> "pd.DataFrame":
         )
     object_column = next((name for name in OBJECT_COLUMNS if name in columns), None)
     read = table[["x", "y", "z", *(["score"] if "score" in columns else [])]].copy()
-    read["run"] = table[run_column].astype(str) if run_column else default_run
+    read["run"] = table[run_column] if run_column else default_run
     if object_column:
         read["object"] = table[object_column]
     return read
@@ -149,4 +151,7 @@ def write_csv(path: str | Path, rows: Iterable[PickRow]) -> None:
     table = to_dataframe(rows)
     for column, digits in {"x": "{:.3f}", "y": "{:.3f}", "z": "{:.3f}", "score": "{:.6g}"}.items():
         table[column] = table[column].map(digits.format)
-    atomic_write_text(Path(path), table.to_csv(index=False, lineterminator="\n"))
+    # pandas by itself leaves unquoted what it reads as a comment or drops in front of a name.
+    odd = any("#" in name or name[:1].isspace() for name in {*table["run"], *table["object"]})
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL
+    atomic_write_text(Path(path), table.to_csv(index=False, lineterminator="\n", quoting=quoting))

@@ -11,6 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from tomoseek.errors import InputError
+from tomoseek.geometry import points_to_indices
 from tomoseek.simulate.domains import CUBIC_ANGSTROM_PER_KDA, centred, mass_kda
 from tomoseek.tomograms.volume_files import map_mrc
 
@@ -135,7 +136,7 @@ def _model_density(path: Path, voxel_spacing: float) -> Tensor:
     points = np.array([atom.pos.tolist() for atom in atoms])  # (n, 3) x y z
     # Hydrogens, absent from most models, are some 7 % of a protein's mass.
     weight = np.array([atom.element.weight * atom.occ for atom in atoms]) * 1.07
-    index = points[:, ::-1] / voxel_spacing  # (n, 3) z y x
+    index = points_to_indices(points, voxel_spacing)  # (n, 3) z y x
     index = index - index.min(0) + 4
     size = int(index.max()) + 6
     volume = np.zeros((size, size, size), dtype=np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
-from tomoseek.geometry import SAME_SPACING
+from tomoseek.geometry import is_same_spacing
 from tomoseek.messages import listed, warn
 from tomoseek.tomograms.project import check_name, local_path, open_project
 from tomoseek.tomograms.tomogram import Tomogram
@@ -70,7 +70,7 @@ def choose_tomogram(run: Any, data: DataConfig) -> Any:
     if data.voxel_spacing is not None:
         asked = data.voxel_spacing
         nearest = min(present, key=lambda spacing: abs(spacing - asked))
-        if abs(nearest - asked) > SAME_SPACING * nearest:
+        if not is_same_spacing(asked, nearest):
             raise InputError(
                 f"expected voxel spacing {asked:g} Å in run {run.name}, found {catalogue}: set data.voxel_spacing"
             )
@@ -107,7 +107,7 @@ def _open_copick(run: Any, data: DataConfig) -> Tomogram:
     spacing = float(entry.voxel_spacing.voxel_size)
     source, store = locate_store(entry)
     array, stored = open_level(store, source)
-    if stored is not None and abs(stored - spacing) > SAME_SPACING * spacing:
+    if stored is not None and not is_same_spacing(stored, spacing):
         warn(f"{source} says {stored:g} Å per voxel; copick's {spacing:g} Å is used")
         stored = None
     return Tomogram(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
+from tomoseek.network.expected_input import CLIP
 
-CLIP = 8.0
 BLOCK_SIZE = 32
 NUM_BLOCKS = 32
 

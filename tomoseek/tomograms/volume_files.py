@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from tomoseek.errors import InputError
 
-# MRC2014, https://www.ccpem.ac.uk/mrc_format/mrc2014.php, word 4.
-_MODES: dict[int, str] = {0: "int8", 1: "int16", 2: "float32", 6: "uint16", 12: "float16"}
+_MODES = [0, 1, 2, 6, 12]  # those of real numbers
 _HEADER_BYTES = 1024
 CHUNK = 64
 NUM_LEVELS = 3
@@ -50,8 +49,8 @@ def map_mrc(path: Path) -> tuple[NDArray[np.generic], float]:
         raise InputError(f"expected an MRC file in {path}, found {error}: decompress or convert it first") from error
     mode = int(header.mode)
     if mode not in _MODES:
-        raise InputError(f"expected an MRC mode among {sorted(_MODES)} in {path}, found {mode}: convert it to float32")
-    dtype = np.dtype(_MODES[mode]).newbyteorder(header.mode.dtype.byteorder)
+        raise InputError(f"expected an MRC mode among {_MODES} in {path}, found {mode}: convert it to float32")
+    dtype = mrcfile.utils.data_dtype_from_header(header)
     shape = (int(header.nz), int(header.ny), int(header.nx))
     if min(shape) < 1:
         raise InputError(f"expected a volume in {path}, found {shape} sections, rows and columns: copy the file again")
@@ -62,6 +61,7 @@ def map_mrc(path: Path) -> tuple[NDArray[np.generic], float]:
             f"expected {expected} bytes in {path} (volume of {shape[0]} x {shape[1]} x {shape[2]}), found "
             f"{found}: the file is truncated, copy it again"
         )
+    # Not mrcfile.mmap: it gives None for each fault that is told apart above, and four axes for a stack of volumes.
     volume: NDArray[np.generic] = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape)
     # Words 17 to 19 say which of x, y, z (1, 2, 3) columns, rows and sections are; old programs leave them 0.
     order = [int(header.maps), int(header.mapr), int(header.mapc)]

@@ -53,7 +53,7 @@ class Method:
             *module, f"data.project={config}", f"data.runs={bracket(project.training_runs(labels, seed) + thresholds)}",
             f"validation_runs={bracket(thresholds)}", f"classes={bracket(list(CLASSES))}", f"out_dir={folder}",
             f"num_steps={steps}", f"warmup_steps={max(2, steps // 10)}", f"seed={seed}", "device=cpu", "resume=false",
-            "save_every=1000000", *self.words,
+            *self.words,
         ]  # fmt: skip
 
 

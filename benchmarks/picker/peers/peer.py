@@ -6,7 +6,6 @@ Same crops, changes, targets, loss, optimiser, schedule, moving average and sear
 """
 
 import json
-import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -17,58 +16,34 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from benchmarks.picker.peers.networks import NETWORKS, build
-from finetune.crops import CropSampler
-from finetune.labels import find_labelled_runs, split_runs
-from finetune.settings import TrainConfig
-from finetune.targets import heatmap_loss
+from finetune.settings import TrainConfig, find_labels
+from finetune.state import STATE, TrainingState
+from finetune.train import fit
 from finetune.validate import validate
 from tomoseek.command_line import compose_settings
 from tomoseek.files import atomic_write_json
-from tomoseek.running import ahead, autocast, pick_device, progress
-from tomoseek.training import Ema, cosine_learning_rate
+from tomoseek.running import pick_device
+from tomoseek.training import Ema
 
 WEIGHTS, DESCRIPTION = "peer.safetensors", "peer.json"
 
 
 def train(name: str, config: TrainConfig) -> None:
     """Train a network from scratch, choose thresholds on the held-out runs, write both."""
-    device = pick_device(config.device)
-    labelled, radii = find_labelled_runs(config.data, config.classes, config.picks)
-    training, held_out = split_runs(labelled, config.validation_runs)
-    network = build(name, len(radii), config.seed).to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    ema = Ema(network, config.ema_decay)
-    sampler = CropSampler(
-        training, radii, config.crops, config.augment, config.batch_size, config.sigma_factor,
-        config.mask_absent_classes, config.seed,
-    )  # fmt: skip
-    loss = torch.zeros(())
-    with ahead(sampler.batches(0)) as batches, progress(range(config.num_steps), name, "step") as bar:
-        for step in bar:
-            batch = next(batches)
-            rate = cosine_learning_rate(step, config.num_steps, config.learning_rate, config.warmup_steps)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            with autocast(device):
-                logits = network(batch.volume.to(device))  # (b, c, z/2, y/2, x/2)
-            target, known = batch.target.to(device), batch.known.to(device)
-            loss = heatmap_loss(logits, target, known, config.positive_weight, config.confusion_weight, config.focus)
-            if not math.isfinite(loss.item()):
-                raise FloatingPointError(f"loss is {loss.item()} at step {step}")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
-            optimizer.step()
-            ema.update(network)
-    result = validate(ema.module, held_out or training, radii, config.detect, device)
-    print(f"{name}: loss {loss.item():.4f} at the last step")
-    print(result.table("on held-out runs" if held_out else "on training runs"))
-    folder = Path(config.out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.contiguous() for key, value in ema.module.state_dict().items()}, folder / WEIGHTS)
+    device, folder = pick_device(config.device), Path(config.out_dir)
+    labels = find_labels(config)
+    network = build(name, len(labels.radii), config.seed).to(device)
+    groups = [{"params": network.parameters(), "scale": 1.0}]
+    optimizer = torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay)
+    state = TrainingState(folder / STATE, {"network": name}, network, Ema(network, config.ema_decay), optimizer)
+    fit(state, config, labels, device)
+    averaged = state.ema.module
+    result = validate(averaged, labels.judging, labels.radii, config.detect, device)
+    print(result.table("on held-out runs" if labels.held_out else "on training runs"))
+    save_file({key: value.contiguous() for key, value in averaged.state_dict().items()}, folder / WEIGHTS)
     description = {
         "network": name,
-        "radii": radii,
+        "radii": labels.radii,
         "thresholds": result.thresholds,
         "calibration": {name: asdict(each) for name, each in result.calibration.items()},
         "validation": result.f4,

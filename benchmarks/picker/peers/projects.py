@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.pretraining.probe.tomograms import CLUTTER, CLUTTER_PER_CLASS
+from benchmarks.known_tomograms import CLUTTER, CLUTTER_PER_CLASS
 from tomoseek.demo.plan import bracket
 
 CLASSES = ("apo-ferritin", "beta-galactosidase", "ribosome", "thyroglobulin", "virus-like-particle")
@@ -33,7 +33,7 @@ class Project:
     seed
         Of the simulation.
     parts
-        Purpose to number of runs. The truth of ``unlabelled`` runs lies in the project too and is not to be read.
+        Purpose to number of runs.
     words
         How it is imaged.
     """
@@ -78,7 +78,7 @@ class Project:
 PROJECTS = {
     project.name: project
     for project in (
-        Project("main", 4101, {"training": 6, "thresholds": 1, "test": 4, "unlabelled": 4}),
+        Project("main", 4101, {"training": 6, "thresholds": 1, "test": 4}),
         Project("shifted", 4102, {"test": 3}, SHIFTED),
         Project("development", 4103, {"training": 2, "thresholds": 1, "test": 2}),
     )

@@ -15,7 +15,8 @@ from finetune.labels import find_labelled_runs
 from finetune.settings import TrainConfig
 from tomoseek.command_line import compose_settings
 from tomoseek.demo.plan import bracket
-from tomoseek.evaluation.score import average_precision, class_scores, weighted_f4
+from tomoseek.evaluation.ranking import rank
+from tomoseek.evaluation.score import class_scores, weighted_f4
 
 CPU = torch.device("cpu")
 
@@ -57,5 +58,5 @@ def score(folder: Path, config: Path, runs: list[str], words: tuple[str, ...]) -
     for name, radius in radii.items():
         truth = {run: points_xyz[name] for run, points_xyz in reference.items()}
         ranked = {run: found[name] for run, found in candidates.items()}
-        scores[name]["average_precision"] = average_precision(truth, ranked, radius)
+        scores[name]["average_precision"] = rank(truth, ranked, radius).average_precision()
     return {"weighted_f4": weighted_f4(scores), "classes": scores}

@@ -1,1 +1,1 @@
-"""What a representation is worth: few-shot search, linear probes and localisation on complexes it never saw."""
+"""What a representation is worth: search from examples, linear probes and localisation on complexes it never saw."""

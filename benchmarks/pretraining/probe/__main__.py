@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.pretraining.probe.measures import SHOTS, DenseFeatures, few_shot, linear_probe
+from benchmarks.known_tomograms import SMALLEST, STANDARD, KnownTomograms, make_tomograms
+from benchmarks.pretraining.probe.measures import SHOTS, DenseFeatures, linear_probe, search_from_examples
 from benchmarks.pretraining.probe.rows import difference_of_gaussians, encoder_features, raw_voxels
 from benchmarks.pretraining.probe.supervised import supervised_row
 from benchmarks.pretraining.probe.template_row import template_row
-from benchmarks.pretraining.probe.tomograms import SMALLEST, STANDARD, Bed, make_bed
 from tomoseek.files import atomic_write_json
 from tomoseek.network.weights import fingerprint, load_encoder
 from tomoseek.running import pick_device
@@ -31,21 +31,25 @@ from tomoseek.running import pick_device
 CONTROLS = ("random", "raw", "dog", "templates", "supervised")
 
 
-def measure_features(bed: Bed, features: list[DenseFeatures]) -> dict[str, Any]:
+def measure_features(known: KnownTomograms, features: list[DenseFeatures]) -> dict[str, Any]:
     """Take every measure of one representation in one regime."""
-    shots = {str(k): few_shot(bed, features, k) for k in SHOTS}
-    return {"shots": shots, **linear_probe(bed, features)}
+    shots = {str(k): search_from_examples(known, features, k) for k in SHOTS}
+    return {"shots": shots, **linear_probe(known, features)}
 
 
-def encoder_row(source: str, device: torch.device) -> Callable[[Bed], dict[str, Any]]:
+def encoder_row(source: str, device: torch.device) -> Callable[[KnownTomograms], dict[str, Any]]:
     """Return what measures one encoder."""
     encoder = load_encoder(source, device)
 
-    def row(bed: Bed) -> dict[str, Any]:
+    def row(known: KnownTomograms) -> dict[str, Any]:
         start = time.perf_counter()
-        features = encoder_features(encoder, bed, device)
+        features = encoder_features(encoder, known, device)
         seconds = (time.perf_counter() - start) / len(features)
-        return {**measure_features(bed, features), "seconds_per_tomogram": seconds, "fingerprint": fingerprint(encoder)}
+        return {
+            **measure_features(known, features),
+            "seconds_per_tomogram": seconds,
+            "fingerprint": fingerprint(encoder),
+        }
 
     return row
 
@@ -96,20 +100,20 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     device = pick_device(arguments.device)
-    rows: dict[str, Callable[[], Callable[[Bed], dict[str, Any]]]] = {}
+    rows: dict[str, Callable[[], Callable[[KnownTomograms], dict[str, Any]]]] = {}
     for given in arguments.encoder:
         name, _, source = given.rpartition("=")
         rows[name or source] = lambda source=source: encoder_row(source, device)  # type: ignore[misc]
-    controls: dict[str, Callable[[], Callable[[Bed], dict[str, Any]]]] = {
+    controls: dict[str, Callable[[], Callable[[KnownTomograms], dict[str, Any]]]] = {
         "random": lambda: encoder_row("random-small", device),
-        "raw": lambda: lambda bed: measure_features(bed, raw_voxels(bed)),
-        "dog": lambda: lambda bed: measure_features(bed, difference_of_gaussians(bed)),
-        "templates": lambda: lambda bed: template_row(bed, device),
-        "supervised": lambda: lambda bed: supervised_row(bed, device),
+        "raw": lambda: lambda known: measure_features(known, raw_voxels(known)),
+        "dog": lambda: lambda known: measure_features(known, difference_of_gaussians(known)),
+        "templates": lambda: lambda known: template_row(known, device),
+        "supervised": lambda: lambda known: supervised_row(known, device),
     }
     rows |= {name: controls[name] for name in arguments.controls}
 
-    beds: dict[str, Bed] = {}
+    beds: dict[str, KnownTomograms] = {}
     for name, prepare in rows.items():
         path = arguments.out / f"{name.replace(os.sep, '_')}.json"
         if path.exists():
@@ -118,7 +122,7 @@ def main() -> None:
         record: dict[str, Any] = {"name": name, "threads": torch.get_num_threads(), "device": str(device)}
         for regime in STANDARD:
             if regime not in beds:
-                beds[regime] = make_bed(regime, arguments.maps)
+                beds[regime] = make_tomograms(regime, arguments.maps)
             start = time.perf_counter()
             record[regime] = row(beds[regime])
             record[regime]["seconds"] = time.perf_counter() - start

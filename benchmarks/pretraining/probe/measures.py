@@ -15,11 +15,11 @@ from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.pretraining.probe.tomograms import PER_CLASS, Bed
-from embed.evaluate import evaluate_query
+from benchmarks.known_tomograms import PER_CLASS, KnownTomograms
 from embed.prototype import fit
 from embed.score_map import lowest_logit
 from embed.surroundings import NUM_BACKGROUND, Surroundings, likely_cells, rival_vectors
+from tomoseek.evaluation.ranking import score_ranking
 from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
 from tomoseek.network.strides import EMBEDDING_STRIDE
 from tomoseek.picks.peaks import find_peaks
@@ -71,17 +71,17 @@ def peaks_of(
     return Picks(indices_to_points(cell_to_voxel(cells, stride), voxel_spacing), np.asarray(scores, dtype=np.float64))
 
 
-def ranking(bed: Bed, found: dict[int, Picks], key: str) -> dict[str, float]:
+def ranking(known: KnownTomograms, found: dict[int, Picks], key: str) -> dict[str, float]:
     """Average precision of one class over the tomograms searched, and the mean error of hits in voxels."""
-    reference = {str(k): bed.points[k][key] for k in found}
+    reference = {str(k): known.points[k][key] for k in found}
     named = {str(k): picks for k, picks in found.items()}
-    score = evaluate_query(reference, named, bed.radii[key])
+    score = score_ranking(reference, named, known.radii[key])
     # Localisation is asked of the best candidates, as many as there are particles.
     errors = []
     for k, picks in found.items():
-        best = picks.points_xyz[: len(bed.points[k][key])]
-        distance = cKDTree(bed.points[k][key]).query(best)[0] if len(best) else np.zeros(0)
-        errors += (distance[distance <= bed.radii[key] / 2] / bed.regime.voxel_spacing).tolist()
+        best = picks.points_xyz[: len(known.points[k][key])]
+        distance = cKDTree(known.points[k][key]).query(best)[0] if len(best) else np.zeros(0)
+        errors += (distance[distance <= known.radii[key] / 2] / known.regime.voxel_spacing).tolist()
     return {
         "average_precision": float(score["average_precision"]),
         "best_f1": float(score["best_f1"]),
@@ -90,7 +90,7 @@ def ranking(bed: Bed, found: dict[int, Picks], key: str) -> dict[str, float]:
 
 
 def search(
-    bed: Bed,
+    known: KnownTomograms,
     features: list[DenseFeatures],
     surroundings: Surroundings,
     key: str,
@@ -98,7 +98,7 @@ def search(
     chosen: NDArray[np.int64],
 ) -> dict[str, float]:
     """Search all other tomograms for one class, from examples in one, as ``embed query`` does by default."""
-    vectors, logits = features[support].at(bed.points[support][key][chosen])
+    vectors, logits = features[support].at(known.points[support][key][chosen])
     prototype = fit(vectors, surroundings)
     found = {}
     for other, dense in enumerate(features):
@@ -109,8 +109,8 @@ def search(
         allowed = None
         if dense.particle_logit is not None and logits is not None:
             allowed = dense.particle_logit >= lowest_logit(logits, 2.0)
-        found[other] = peaks_of(score_map, bed.radii[key], bed.regime.voxel_spacing, allowed=allowed)
-    return ranking(bed, found, key)
+        found[other] = peaks_of(score_map, known.radii[key], known.regime.voxel_spacing, allowed=allowed)
+    return ranking(known, found, key)
 
 
 def surroundings_of(features: list[DenseFeatures]) -> Surroundings:
@@ -125,16 +125,18 @@ def surroundings_of(features: list[DenseFeatures]) -> Surroundings:
     return Surroundings(np.concatenate(background), rival_vectors(np.concatenate(places)))
 
 
-def few_shot(bed: Bed, features: list[DenseFeatures], shots: int) -> dict[str, dict[str, float]]:
+def search_from_examples(
+    known: KnownTomograms, features: list[DenseFeatures], shots: int
+) -> dict[str, dict[str, float]]:
     """Search every class from ``shots`` examples; mean over draws of examples and over who gives them."""
     result, surroundings = {}, surroundings_of(features)
-    for key in bed.points[0]:
+    for key in known.points[0]:
         trials = []
         for support in range(len(features)):
-            num_points = len(bed.points[support][key])
+            num_points = len(known.points[support][key])
             for seed in range(NUM_SEEDS):
                 chosen = np.random.default_rng([seed, support]).permutation(num_points)[:shots]
-                trials.append(search(bed, features, surroundings, key, support, chosen))
+                trials.append(search(known, features, surroundings, key, support, chosen))
         result[key] = {name: _mean_of_known([trial[name] for trial in trials]) for name in trials[0]}
     return result
 
@@ -144,16 +146,16 @@ def _mean_of_known(values: list[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def background_points(bed: Bed, index: int, count: int) -> Float64:
+def background_points(known: KnownTomograms, index: int, count: int) -> Float64:
     """Draw ``(count, 3)`` points in Å clear of every labelled particle."""
     random = np.random.default_rng(index)
-    extent = (np.array(bed.tomograms[index].shape[::-1]) - 1) * bed.regime.voxel_spacing
+    extent = (np.array(known.tomograms[index].shape[::-1]) - 1) * known.regime.voxel_spacing
     drawn = random.uniform(0.04, 0.96, (20 * count, 3)) * extent
-    distance = cKDTree(np.concatenate(list(bed.points[index].values()))).query(drawn)[0]
+    distance = cKDTree(np.concatenate(list(known.points[index].values()))).query(drawn)[0]
     return drawn[distance > CLEAR_ANGSTROM][:count]
 
 
-def linear_probe(bed: Bed, features: list[DenseFeatures]) -> dict[str, float]:
+def linear_probe(known: KnownTomograms, features: list[DenseFeatures]) -> dict[str, float]:
     """F1 of logistic regression on frozen features: particle or background, and which class (macro).
 
     Fitted on the first tomogram, measured on the others.
@@ -161,10 +163,10 @@ def linear_probe(bed: Bed, features: list[DenseFeatures]) -> dict[str, float]:
     sets = []
     for index, dense in enumerate(features):
         labels, vectors = [], []
-        for label, points in enumerate(bed.points[index].values()):
+        for label, points in enumerate(known.points[index].values()):
             vectors.append(dense.at(points)[0])
             labels.append(np.full(len(points), label))
-        background = background_points(bed, index, PER_CLASS * len(bed.points[index]))
+        background = background_points(known, index, PER_CLASS * len(known.points[index]))
         sets.append((np.concatenate(vectors), np.concatenate(labels), dense.at(background)[0]))
     (particles, classes, empty), *tests = sets
 

@@ -7,8 +7,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from benchmarks.known_tomograms import KnownTomograms
 from benchmarks.pretraining.probe.measures import DenseFeatures
-from benchmarks.pretraining.probe.tomograms import Bed
 from tomoseek.network.encoder import Encoder
 from tomoseek.network.strides import EMBEDDING_STRIDE
 from tomoseek.running import autocast
@@ -21,15 +21,15 @@ PATCH_STEPS = (-10, -5, 0, 5, 10)  # voxels
 DOG_SIGMAS = (1.5, 2.1, 3.0, 4.2, 6.0, 8.5, 12.0)  # voxels
 
 
-def encoder_features(encoder: Encoder, bed: Bed, device: torch.device) -> list[DenseFeatures]:
-    """Embed every tomogram of a bed."""
+def encoder_features(encoder: Encoder, known: KnownTomograms, device: torch.device) -> list[DenseFeatures]:
+    """Embed every tomogram of a known."""
 
     def embedding_and_logit(volume: Tensor) -> Tensor:
         with autocast(device):
             return torch.cat(encoder.embed(volume), dim=1)  # b e+1 z/4 y/4 x/4
 
     features = []
-    for tomogram in bed.tomograms:
+    for tomogram in known.tomograms:
         dense = predict_tiled(
             tomogram, embedding_and_logit, tile=(TILE,) * 3, overlap=OVERLAP, stride=EMBEDDING_STRIDE,
             num_channels=encoder.config.embedding_dim + 1, device=device, progress=False, dtype=np.float32,
@@ -40,10 +40,10 @@ def encoder_features(encoder: Encoder, bed: Bed, device: torch.device) -> list[D
     return features
 
 
-def raw_voxels(bed: Bed) -> list[DenseFeatures]:
+def raw_voxels(known: KnownTomograms) -> list[DenseFeatures]:
     """Smoothed voxels: 5 x 5 x 5 samples, 50 Å apart, of a Gaussian low-pass around each cell."""
     features = []
-    for tomogram in bed.tomograms:
+    for tomogram in known.tomograms:
         smooth = ndimage.gaussian_filter(normalised(tomogram), PATCH_SIGMA)
         grids = np.meshgrid(
             *[np.arange(n // EMBEDDING_STRIDE) * EMBEDDING_STRIDE + EMBEDDING_STRIDE // 2 for n in tomogram.shape],
@@ -57,10 +57,10 @@ def raw_voxels(bed: Bed) -> list[DenseFeatures]:
     return features
 
 
-def difference_of_gaussians(bed: Bed) -> list[DenseFeatures]:
+def difference_of_gaussians(known: KnownTomograms) -> list[DenseFeatures]:
     """Six differences of Gaussians per cell, each in units of its own spread."""
     features = []
-    for tomogram in bed.tomograms:
+    for tomogram in known.tomograms:
         volume = normalised(tomogram)
         levels = [
             ndimage.gaussian_filter(volume, sigma)[2::EMBEDDING_STRIDE, 2::EMBEDDING_STRIDE, 2::EMBEDDING_STRIDE]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.known_tomograms import KnownTomograms
 from benchmarks.pretraining.probe.measures import SHOTS, peaks_of, ranking
 from benchmarks.pretraining.probe.rows import OVERLAP, TILE
-from benchmarks.pretraining.probe.tomograms import Bed
 from pretrain.assemblies import scene_of
 from pretrain.config import PretrainConfig
 from pretrain.metric import sample_features
@@ -27,20 +27,22 @@ BATCH = 8
 PEAK_RATE = 1e-3
 
 
-def supervised_row(bed: Bed, device: torch.device) -> dict[str, Any]:
+def supervised_row(known: KnownTomograms, device: torch.device) -> dict[str, Any]:
     """Train on k labels of each class in the first tomogram, search the others."""
-    shots = {str(k): supervised(bed, k, device) for k in SHOTS}
+    shots = {str(k): supervised(known, k, device) for k in SHOTS}
     return {"shots": shots}
 
 
-def supervised(bed: Bed, shots: int, device: torch.device, num_steps: int = NUM_STEPS) -> dict[str, dict[str, float]]:
+def supervised(
+    known: KnownTomograms, shots: int, device: torch.device, num_steps: int = NUM_STEPS
+) -> dict[str, dict[str, float]]:
     """Train one network for all classes from ``shots`` labels each; what has no label may count as background."""
-    names = list(bed.points[0])
+    names = list(known.points[0])
     config = compose_settings("pretrain", PretrainConfig, ["stage=metric"])
     random = np.random.default_rng(0)
-    labelled = [bed.points[0][name][random.permutation(len(bed.points[0][name]))[:shots]] for name in names]
-    halves = torch.stack([bed.simulated[0].even, bed.simulated[0].odd]).neg().numpy()  # protein positive
-    scene = scene_of(halves, labelled, bed.regime.voxel_spacing)
+    labelled = [known.points[0][name][random.permutation(len(known.points[0][name]))[:shots]] for name in names]
+    halves = torch.stack([known.simulated[0].even, known.simulated[0].odd]).neg().numpy()  # protein positive
+    scene = scene_of(halves, labelled, known.regime.voxel_spacing)
     encoder = random_encoder("small").to(device).train()
     head = nn.Conv3d(encoder.config.fused_channels, len(names) + 1, 1).to(device)
     parameters = [*encoder.parameters(), *head.parameters()]
@@ -61,14 +63,16 @@ def supervised(bed: Bed, shots: int, device: torch.device, num_steps: int = NUM_
         return logits.float().log_softmax(1)[:, :-1]
 
     found: dict[str, dict[int, Any]] = {name: {} for name in names}
-    for index, tomogram in enumerate(bed.tomograms[1:], start=1):
+    for index, tomogram in enumerate(known.tomograms[1:], start=1):
         scores = predict_tiled(
             tomogram, class_scores, tile=(TILE,) * 3, overlap=OVERLAP, stride=EMBEDDING_STRIDE, num_channels=len(names),
             device=device, progress=False, dtype=np.float32,
         )  # fmt: skip
         for channel, name in enumerate(names):
-            found[name][index] = peaks_of(scores[channel].astype(np.float32), bed.radii[name], bed.regime.voxel_spacing)
-    return {name: ranking(bed, found[name], name) for name in names}
+            found[name][index] = peaks_of(
+                scores[channel].astype(np.float32), known.radii[name], known.regime.voxel_spacing
+            )
+    return {name: ranking(known, found[name], name) for name in names}
 
 
 def logits_and_labels(

@@ -6,24 +6,24 @@ from typing import Any
 import torch
 
 from benchmarks.controls.template_matching import match_template
+from benchmarks.known_tomograms import KnownTomograms
 from benchmarks.pretraining.probe.measures import peaks_of, ranking
-from benchmarks.pretraining.probe.tomograms import Bed
 
 TILT_RANGE = 60.0
 
 
-def template_row(bed: Bed, device: torch.device) -> dict[str, Any]:
+def template_row(known: KnownTomograms, device: torch.device) -> dict[str, Any]:
     """Search every tomogram for every class; there are no examples, so the number of shots means nothing."""
     start = time.perf_counter()
-    scores, spacing = {}, bed.regime.voxel_spacing
-    for key, density in bed.densities.items():
+    scores, spacing = {}, known.regime.voxel_spacing
+    for key, density in known.densities.items():
         found = {}
-        for index, simulated in enumerate(bed.simulated):
+        for index, simulated in enumerate(known.simulated):
             likeness = match_template(
                 -simulated.full, density, spacing, tilt_range_degree=TILT_RANGE,
                 defocus_um=simulated.metadata["defocus_um"], device=device,
             )  # fmt: skip
-            found[index] = peaks_of(likeness.numpy(), bed.radii[key], spacing, stride=1)
-        scores[key] = ranking(bed, found, key)
-    seconds = (time.perf_counter() - start) / len(bed.simulated) / len(scores)
+            found[index] = peaks_of(likeness.numpy(), known.radii[key], spacing, stride=1)
+        scores[key] = ranking(known, found, key)
+    seconds = (time.perf_counter() - start) / len(known.simulated) / len(scores)
     return {"shots": {"5": scores}, "seconds_per_tomogram_and_class": seconds}

@@ -1,4 +1,4 @@
-"""The test bed: bright and dim tomograms of complexes that no encoder was trained on.
+"""What several benchmarks share: bright and dim tomograms of complexes that no encoder was trained on.
 
 The maps are real ones where a folder of them is given, procedural assemblies otherwise. Everything follows from
 fixed seeds.
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from embed.index import Index
 from tomoseek.config import Polarity
 from tomoseek.simulate import (
     MicroscopeConfig,
@@ -31,7 +33,7 @@ NUM_TOMOGRAMS = 3
 
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """How the tomograms of a bed are imaged.
+    """How the tomograms of a known are imaged.
 
     Attributes
     ----------
@@ -80,7 +82,7 @@ PROCEDURAL_SEED = 2**41  # the metric stage draws its assemblies from below 2**4
 
 
 @dataclass(frozen=True, slots=True)
-class Bed:
+class KnownTomograms:
     """Tomograms of one regime.
 
     Attributes
@@ -105,7 +107,7 @@ class Bed:
     densities: dict[str, Tensor]
 
 
-def make_bed(name: str, maps: Path | None, development: bool = False) -> Bed:
+def make_tomograms(name: str, maps: Path | None, development: bool = False) -> KnownTomograms:
     """Simulate the tomograms of one of `REGIMES`; for development, with other complexes and other seeds."""
     regime = REGIMES[name]
     spacing = regime.voxel_spacing
@@ -142,4 +144,17 @@ def make_bed(name: str, maps: Path | None, development: bool = False) -> Bed:
         for k, tomogram in enumerate(simulated)
     ]  # fmt: skip
     points = [{key: tomogram.points[key] for key in densities} for tomogram in simulated]
-    return Bed(regime, tomograms, simulated, points, radii, densities)
+    return KnownTomograms(regime, tomograms, simulated, points, radii, densities)
+
+
+def build_index(folder: Path, source: str, known: KnownTomograms, device: torch.device) -> Index:
+    """Embed all tomograms of a known with one encoder."""
+    index = Index.create(folder, source, device=str(device))
+    for tomogram in known.tomograms:
+        index.add(tomogram)
+    return index
+
+
+def draw_examples(points_xyz: NDArray[np.float64], support: int, shots: int, seed: int) -> NDArray[np.float64]:
+    """Draw a few of ``(n, 3)`` points of a class in tomogram ``support``; a larger draw holds the smaller ones."""
+    return points_xyz[np.random.default_rng([seed, support]).permutation(len(points_xyz))[:shots]]
