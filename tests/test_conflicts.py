@@ -12,8 +12,9 @@ def test_a_pick_that_was_given_up_takes_no_other_with_it() -> None:
 
 
 def test_one_place_is_within_half_the_sum_of_the_radii_of_two_objects() -> None:
-    points = np.array([[0.0, 0, 0], [104, 0, 0], [0, 106, 0], [0, 0, 59], [300, 0, 0]])
+    points = np.array([[0.0, 0, 0], [104, 0, 0], [0, 105, 0], [0, 0, 59], [300, 0, 0]])
+    points += np.array([400, 300, 200])
     owner, radius = np.array([0, 1, 1, 0, 1]), np.array([150.0, 60, 60, 150, 60])
     found = {tuple(sorted(pair)) for pair in rival_pairs(points, owner, radius).tolist()}
-    assert found == {(0, 1)}  # 104 < (150 + 60) / 2 < 106; two of one object are none of its business
-    assert len(rival_pairs(np.zeros((0, 3)), owner[:0], radius[:0])) == 0
+    assert found == {(0, 1)}  # half the sum is 105; two of one object are none of its business
+    assert rival_pairs(np.zeros((0, 3)), owner[:0], radius[:0]).shape == (0, 2)

@@ -8,16 +8,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from embed.checksums import BLOCK_BYTES, CheckedRows, checksums_of, rows_per_block
-from embed.examples import Examples, recentre
+from embed.examples import read_examples, recentre
 from embed.header import FORMAT, IndexHeader
 from embed.index import Index
 from embed.prototype import fit
 from embed.score_map import similarity_map
-from embed.search import search
 from embed.shard import FILES, Shard, Storage, gather
 from embed.surroundings import Surroundings, Vectors
 from tomoseek.errors import InputError
-from tomoseek.geometry import cell_to_voxel, indices_to_points
+from tomoseek.network.search_constants import SearchConstants
 from tomoseek.network.strides import EMBEDDING_STRIDE
 
 GRID = (6, 9, 10)
@@ -44,11 +43,12 @@ def shard_of(
     return gather(blocks, field.shape[-1], storage, GRID, keep_fraction)
 
 
-def index_of(shard: Shard, folder: Path, run: str = "a") -> Index:
-    """Write a one-run index around a shard and open it."""
+def index_of(shard: Shard, folder: Path, run: str = "a", constants: SearchConstants | None = None) -> Index:
+    """Add a shard to the index in a folder, and open it."""
     header = IndexHeader(
         format=FORMAT, fingerprint="0" * 16, encoder="planted", encoder_config={}, stride=EMBEDDING_STRIDE,
         dimension=shard.vectors.d, storage="int8", keep_fraction=1.0, tile=96, overlap=16,
+        constants=constants,
     )  # fmt: skip
     shape = [4 * n for n in GRID]
     shard.save(
@@ -128,33 +128,6 @@ def test_keep_fraction_keeps_the_most_particle_like_cells_and_their_vectors() ->
     assert shard.cells_zyx(rows)[:, 2].min() == 7  # those beside x = 8 and 9 before the rest
     np.testing.assert_allclose(shard.read_vectors(rows), field[tuple(shard.cells_zyx(rows).T)], atol=1e-3)
     assert shard.rows(np.array([[0, 0, 0], [-1, 0, 0], [0, 0, 9]])).tolist()[:2] == [-1, -1]
-
-
-def test_planted_vectors_are_found_where_they_were_planted(tmp_path: Path) -> None:
-    field = unit_field()
-    planted = unit_field(seed=1)[0, 0, 0]
-    where = np.array([[1, 2, 2], [4, 6, 7], [2, 7, 3]])
-    for cell in where:
-        field[tuple(cell)] = planted
-    index = index_of(shard_of(field), tmp_path)
-    points = indices_to_points(cell_to_voxel(where, 4), SPACING)
-    found = index.search({"a": points[:1]}, radius=60.0, threshold=0.9).by_run["a"]
-    distance = np.linalg.norm(found.points_xyz[:, None] - points, axis=-1).min(0)
-    assert len(found) == 3
-    assert (distance < 0.5 * 4 * SPACING).all()
-
-
-def test_cells_less_particle_like_than_the_examples_are_but_never_those_above_even_odds(tmp_path: Path) -> None:
-    field = unit_field()
-    index = index_of(shard_of(field), tmp_path)
-    lowest_x = {}
-    for logit, margin in ((8.0, 2.0), (0.0, 2.0), (0.0, None)):
-        examples = Examples(field[2, 3, 4][None], np.array([logit], np.float32))
-        found = search(index, examples, radius_angstrom=1.0, threshold=-10.0, particle_margin=margin)
-        lowest_x[logit, margin] = found.by_run["a"].points_xyz[:, 0].min() / (4 * SPACING)
-    assert lowest_x[8.0, 2.0] >= 4.5  # logit 0
-    assert 2.5 <= lowest_x[0.0, 2.0] < 4.5  # logit -2
-    assert lowest_x[0.0, None] < 1.0
 
 
 def test_rows_lie_by_the_most_particle_like_cell_around_and_only_particle_like_ones_are_searched() -> None:
@@ -238,6 +211,16 @@ def test_bad_example_points_are_refused_and_one_example_is_enough(tmp_path: Path
     assert len(index.search({"a": [[100.0, 100.0, 100.0]]}, radius=50.0).by_run["a"]) >= 1
 
 
+def test_an_example_where_no_cell_was_kept_is_named(tmp_path: Path) -> None:
+    index = index_of(shard_of(unit_field(), keep_fraction=0.3), tmp_path)  # the cells of highest x
+    points = [[375.0, 100.0, 100.0], [55.55, 100.0, 100.0], [20.0, 100.0, 100.0]]
+    with pytest.raises(
+        InputError, match=r"run a: example \[55\.\d, 100\.0, 100\.0\] lies where the index kept no cell"
+    ):
+        read_examples(index, points, "a")
+    assert len(read_examples(index, points[:1], "a").vectors) == 1
+
+
 def test_clicks_move_onto_their_particle_and_stay_where_none_is_likely() -> None:
     logits = np.full(GRID, -8.0, np.float32)
     logits[3, 4, 5], logits[3, 4, 8] = 6.0, 9.0
@@ -249,5 +232,13 @@ def test_clicks_move_onto_their_particle_and_stay_where_none_is_likely() -> None
     np.testing.assert_allclose(moved[2, 2], 7.85, atol=0.01)  # as near to the better one as it may go
     np.testing.assert_array_equal(moved[3], clicks[3])
     np.testing.assert_array_equal(recentre(clicks, shard, 0.0, 1.0), clicks)
+    # A place on a grid of a fifth of the reach is met, one beyond the ball or the volume is not gone to.
+    aside = np.array([[3, 4, 5]]) - 1.25 * np.array([[0.4, -0.6, 0.2], [0.62, 0.62, 0.62]])
+    moved = recentre(aside, shard, 1.25, 1.0)
+    np.testing.assert_allclose(moved[0], [3, 4, 5], atol=1e-9)
+    assert 0 < np.linalg.norm(moved[1] - aside[1]) <= 1.2513
+    logits[:], logits[0, 4, 5] = -8, 6
+    at_border = recentre(np.array([[0.1, 4, 5]]), shard_of(field, logits=logits), 1.25, 0.0)
+    np.testing.assert_allclose(at_border, [[0, 4, 5]], atol=1e-9)
     untrained = shard_of(field, logits=np.random.default_rng(0).normal(0, 0.1, GRID).astype(np.float32))
     np.testing.assert_array_equal(recentre(clicks, untrained, 1.25, 1.0), clicks)

@@ -55,10 +55,28 @@ def test_without_a_wish_the_threshold_balances_precision_and_recall(constants: S
 def test_probability_rises_with_the_score_and_is_nothing_in_the_background(constants: SearchConstants) -> None:
     scores, _, left_out = candidates(0, 0.2)
     scores[0] = LOWEST_SCORE - 0.01
-    for probability in (mixture_probabilities(scores, left_out, constants), probabilities(scores, left_out, constants)):
-        assert probability[0] == 0
-        assert (np.diff(probability[np.argsort(scores)]) >= 0).all()
-        assert probability.max() > 0.8
+    # Where examples differ and look-alikes do not, the normal parts of the mixture cross twice.
+    clump = np.concatenate([np.linspace(0.31, 0.5, 4), np.linspace(0.68, 0.72, 100), np.linspace(0.9, 1.2, 20)])
+    for found, examples in ((scores, left_out), (clump, np.array([0.7, 0.9, 1.3]))):
+        for measure in (mixture_probabilities, probabilities):
+            probability = measure(found, examples, constants)
+            assert (probability[found < LOWEST_SCORE] == 0).all()
+            assert (np.diff(probability[np.argsort(found)]) >= 0).all()
+            assert probability.max() > 0.8
+
+
+def test_where_nothing_is_like_the_examples_nothing_is_promised(constants: SearchConstants) -> None:
+    likely = mixture_probabilities(np.linspace(0.4, 0.5, 50), np.full(4, 0.97), constants)
+    assert ((likely >= 0) & (likely < 0.01)).all()
+
+
+def test_examples_that_differ_make_a_lower_score_likely_and_those_that_agree_do_not(constants: SearchConstants) -> None:
+    scores = np.concatenate([np.linspace(0.35, 0.55, 60), [0.75, 0.9, 0.95, 1.0, 1.05]])
+    agree, differ = (
+        mixture_probabilities(scores, 1 + spread * np.array([-1.0, -0.5, 0.5, 1.0]), constants)[60]
+        for spread in (0.02, 0.25)
+    )
+    assert agree < 0.5 < 0.9 < differ
 
 
 def test_what_is_promised_allows_for_look_alikes_that_the_mixture_cannot_know(constants: SearchConstants) -> None:
@@ -95,6 +113,7 @@ def test_expectations_are_those_of_the_candidates_above(constants: SearchConstan
     assert cutoff.recall == pytest.approx(1.4 / 1.5)
     wanted = choose_cutoff(scores, probability, 0.99)
     assert (wanted.threshold, wanted.precision) == (0.9, pytest.approx(0.9))  # the best there is
+    assert choose_cutoff(scores, np.array([1.0, 0.5, 0.0]), 0.75).threshold == 0.8  # what was wanted, exactly
 
 
 def planted(trained: bool) -> Shard:

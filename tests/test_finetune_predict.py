@@ -12,7 +12,6 @@ from scipy.special import expit
 from finetune import evaluate, predict
 from finetune.calibration import Calibration, calibrate, fit_calibration, log_odds
 from finetune.checkpoint import DESCRIPTION, Description, build_picker, load_description, save_checkpoint
-from finetune.detect import DetectConfig, find_particles, one_per_site
 from finetune.ensemble import Ensemble, load_ensemble
 from finetune.thresholds import choose_threshold
 from finetune.validate import choose
@@ -91,15 +90,6 @@ def test_a_second_candidate_on_a_particle_is_not_right():
     found = Picks(np.array([[10.0, 0, 0], [0.0, 0, 0], [400.0, 0, 0]]), np.array([0.5, 0.9, 0.7]))
     ranking = rank({"a": np.zeros((1, 3))}, {"a": found}, 60.0)
     assert ranking.scores.tolist() == [0.9, 0.7, 0.5] and ranking.right.tolist() == [True, False, False]
-
-
-def test_the_more_probable_pick_keeps_the_place_and_its_neighbours_of_its_own_class_stay():
-    ball = Picks(np.array([[0.0, 0, 0], [300.0, 0, 0], [340.0, 0, 0]]), np.array([0.6, 0.9, 0.3]))
-    shell = Picks(np.array([[69.0, 0, 0], [300.0, 71.0, 0]]), np.array([0.7, 0.99]))  # half the sum of radii: 70 Å
-    kept = one_per_site({"ball": ball, "shell": shell, "none": Picks(np.zeros((0, 3)))}, {**RADII, "none": 50.0})
-    assert kept["ball"].scores.tolist() == [0.9, 0.3]
-    assert kept["shell"].scores.tolist() == [0.7, 0.99]
-    assert len(kept["none"]) == 0
 
 
 def checkpoint(folder: Path, seed: int, seen: list[str], project: Path, **changes) -> Path:
@@ -240,33 +230,6 @@ def test_evaluate_refuses_what_any_member_saw(project, tmp_path):
         evaluate.run(compose_settings("finetune_evaluate", evaluate.EvaluateConfig, (*words, "data.runs=[a,b,c]")))
     evaluate.run(compose_settings("finetune_evaluate", evaluate.EvaluateConfig, words))
     assert json.loads((one / "evaluation.json").read_text())["runs"] == ["c"]
-
-
-class Lopsided(torch.nn.Module):
-    """Answers darker voxels, and looks only to lower x and y: no mirror image of itself."""
-
-    def forward(self, volume: torch.Tensor) -> torch.Tensor:
-        beside = 0.5 * volume.roll(2, dims=4) + 0.3 * volume.roll(2, dims=3)
-        return torch.nn.functional.avg_pool3d(-(volume + beside), 2)
-
-
-def test_with_flips_a_mirrored_tomogram_gives_mirrored_candidates(tmp_path):
-    volume = np.random.default_rng(0).normal(size=SIZE).astype(np.float32)
-    root = create_project(tmp_path, [Complex(name="ball", radius_angstrom=60.0)])
-    add_tomogram(root, "a", "wbp", 10.0, volume)
-    add_tomogram(root, "mirrored", "wbp", 10.0, np.ascontiguousarray(volume[:, :, ::-1]))
-    tomograms = find_tomograms(predict_settings(tmp_path / "copick.json", tmp_path).data)
-    points = {}
-    for flips in (False, True):
-        detect = DetectConfig(tile=[16, 32, 40], overlap=8, batch_size=1, flips=flips, min_score=0.5, suppression=0.8)
-        for tomogram in tomograms:
-            found = find_particles(tomogram, Lopsided(), {"ball": 60.0}, detect, torch.device("cpu"), progress=False)
-            points[flips, tomogram.run] = found["ball"].points_xyz
-    last = 10.0 * (SIZE[2] - 1)
-    back = points[True, "mirrored"] * [-1, 1, 1] + [last, 0, 0]
-    np.testing.assert_allclose(back, points[True, "a"], atol=0.1)
-    unlike = points[False, "mirrored"] * [-1, 1, 1] + [last, 0, 0]
-    assert unlike.shape != points[False, "a"].shape or np.abs(unlike - points[False, "a"]).max() > 10
 
 
 def test_star_files_for_relion_4_hold_the_picks_and_need_a_pixel_size(project, tmp_path):

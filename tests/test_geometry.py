@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from tomoseek.complexes import CHALLENGE, COMPLEXES, class_weight
-from tomoseek.geometry import cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
+from tomoseek.geometry import (
+    angstrom_to_cells,
+    cell_to_voxel,
+    indices_to_points,
+    is_familiar,
+    points_to_indices,
+    voxel_to_cell,
+)
 
 
 def test_the_centre_of_the_first_voxel_is_the_origin_and_x_is_the_last_axis():
@@ -30,6 +37,15 @@ def test_the_centre_of_a_cell_is_the_mean_of_the_voxels_it_covers(stride: int):
 def test_no_points_are_still_an_array_of_three_columns():
     assert points_to_indices([], 10.0).shape == (0, 3)
     assert indices_to_points(np.zeros((0, 3)), 10.0).shape == (0, 3)
+
+
+def test_a_length_is_told_in_voxels_or_in_cells_of_several():
+    assert angstrom_to_cells(120.0, 10.0) == 12
+    assert angstrom_to_cells(120.0, 10.0, 4) == 3
+
+
+def test_a_spacing_a_tenth_larger_or_smaller_is_familiar_and_none_beyond():
+    assert [is_familiar(spacing, 10.0) for spacing in (8.9, 9.1, 10.0, 10.9, 11.1)] == [False, True, True, True, False]
 
 
 def test_challenge_classes_have_the_published_radii_and_weights():

@@ -1,9 +1,11 @@
 """Peaks: found where they are, one per particle."""
 
 import numpy as np
+import pytest
+from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from tomoseek.picks.peaks import find_peaks, suppress
+from tomoseek.picks.peaks import find_peaks, local_maxima, suppress
 
 
 def blobs(shape: tuple[int, int, int], centres: np.ndarray, heights: np.ndarray, sigma: float = 1.5) -> np.ndarray:
@@ -32,6 +34,28 @@ def test_no_two_peaks_are_closer_than_the_radius_and_nothing_free_is_missed():
     assert np.abs(cells[0] - strong[0]).max() <= 0.5
     fewer, _ = find_peaks(score_map, radius_cells=5, threshold=0.9, max_peaks=3)
     assert np.array_equal(fewer, cells[:3])
+
+
+def test_the_vertex_of_a_parabola_is_found_exactly_but_not_beyond_the_border():
+    grid = np.stack(np.meshgrid(*[np.arange(n) for n in (7, 8, 9)], indexing="ij"), -1)
+    for vertex in ([3.2, 0.8, 7.3], [5.4, 6.3, 1.1], [3.0, 0.0, 8.0]):
+        score_map = 100 - ((grid - vertex) ** 2).sum(-1)
+        (cell,), (score,) = find_peaks(score_map, radius_cells=3, threshold=99.0)
+        np.testing.assert_allclose(cell, vertex, atol=1e-4)
+        assert score == np.float32(score_map.max())
+    beyond = 100 - ((grid - [-0.3, 4.0, 8.4]) ** 2).sum(-1)
+    assert find_peaks(beyond, radius_cells=3, threshold=99.0)[0].tolist() == [[0, 4, 8]]
+
+
+@pytest.mark.parametrize("reach", [1, 2])
+def test_local_maxima_agree_with_a_maximum_filter_up_to_the_border(reach: int):
+    score_map = np.random.default_rng(0).random((9, 10, 11)).round(2)
+    score_map[0, 0, 0] = np.inf
+    highest = ndimage.maximum_filter(score_map, 2 * reach + 1, mode="nearest")
+    expected = np.argwhere((score_map == highest) & (score_map >= 0.5) & np.isfinite(score_map))
+    assert np.array_equal(local_maxima(score_map, 0.5, reach), expected) and (expected == 0).any()
+    least = score_map[tuple(expected.T)].min()
+    assert len(local_maxima(score_map, least, reach)) == len(expected)  # the threshold itself counts
 
 
 def test_suppression_agrees_with_brute_force():

@@ -141,6 +141,8 @@ def test_csv_comes_back_by_run_and_class(tmp_path: Path):
     assert np.allclose(back["TS_2"].points_xyz, rows[1][2].points_xyz, atol=1e-3)
     assert np.allclose(back["TS_2"].scores, rows[1][2].scores, rtol=1e-5)
     assert len(read_points_csv(path)["TS_1"]) == 14
+    write_csv(path, [("TS_1", "ribosome", Picks(np.zeros((0, 3))))])
+    assert path.read_text() == "run,object,x,y,z,score\n"
 
 
 def test_every_class_of_a_csv_comes_back_apart(tmp_path: Path):
@@ -148,6 +150,7 @@ def test_every_class_of_a_csv_comes_back_apart(tmp_path: Path):
     rows = [("TS_1", "ribosome", some_picks(0)), ("TS_2", "actin", some_picks(1)), ("TS_2", "ribosome", some_picks(2))]
     write_csv(path, rows)
     back = read_objects_csv(path)
+    assert list(back) == ["ribosome", "actin"]  # as they come in the file
     assert {name: list(runs) for name, runs in back.items()} == {"ribosome": ["TS_1", "TS_2"], "actin": ["TS_2"]}
     for run, name, picks in rows:
         assert np.allclose(back[name][run].points_xyz, picks.points_xyz, atol=1e-3)
@@ -183,7 +186,7 @@ def test_challenge_submissions_and_files_of_one_run_are_read(tmp_path: Path):
     path = tmp_path / "submission.csv"
     path.write_text("id,experiment,particle_type,x,y,z\n0,TS_1,ribosome,1,2,3\n1,TS_1,thyroglobulin,4,5,6\n")
     assert read_points_csv(path, object_name="thyroglobulin")["TS_1"].points_xyz.tolist() == [[4, 5, 6]]
-    path.write_text("x, y, z\n1, 2, 3\n")
+    path.write_text("x, y , z \n1, 2, 3\n")
     assert read_points_csv(path, default_run="TS_7")["TS_7"].points_xyz.tolist() == [[1, 2, 3]]
 
 
@@ -192,7 +195,7 @@ def test_challenge_submissions_and_files_of_one_run_are_read(tmp_path: Path):
     [
         ("run,x,y\nTS_1,1,2\n", "expected columns run, x, y, z .* found run, x, y: add z"),
         ("x,y,z\n1,2,3\n", "found x, y, z: add run"),
-        ("run,x,y,z\nTS_1,1,2,three\n", "expected numbers in .*found '1, 2, three' in point 1"),
+        ("run,x,y,z\nTS_1,4,5,6\nTS_1,1,2,three\n", "expected numbers in .*found '1.*, 2.*, three' in point 2"),
         ("run,x,y,z\n", "expected at least one point in .*found none"),
         ("", "expected a CSV with a header"),
         ("run,object,x,y,z\nTS_1,actin,1,2,3\n", "expected points of 'ribosome' in .*found actin"),

@@ -136,7 +136,16 @@ def test_ranking_of_nothing():
         assert [len(column) for column in ranking.precision_recall()] == [0, 0, 0]
     without_reference = rank({"A": []}, {"A": some}, 60.0)
     assert np.isnan(without_reference.average_precision()) and np.isnan(without_reference.best_f1())
+    assert np.isnan(rank({"A": []}, {}, 60.0).average_precision())
     assert rank({"A": [[FAR, 0, 0]]}, {"A": some}, 60.0).best_f1() == 0.0
+    assert rank({"A": [], "B": [[0, 0, 0]]}, {"B": some}, 60.0).average_precision() == 1.0
+
+
+def test_a_candidate_takes_the_nearest_reference_and_leaves_the_other_to_the_next():
+    candidates = {"A": Picks(np.array([[2.0, 0, 0], [40.0, 0, 0]]), np.array([0.9, 0.8]))}
+    for references in ([[0, 0, 0], [20, 0, 0]], [[20, 0, 0], [0, 0, 0]]):
+        ranking = rank({"A": references}, candidates, 60.0)
+        assert ranking.scores.tolist() == [0.9, 0.8] and ranking.right.tolist() == [True, True]
 
 
 def test_picks_of_one_class_are_scored_as_a_ranking_and_as_they_are_over_the_runs_of_the_reference():
@@ -179,16 +188,20 @@ def random_project(seed: int) -> tuple[dict, dict]:
 
 def rule_in_pandas(reference: dict, candidates: dict) -> tuple[pd.DataFrame, float]:
     """The challenge's rule from its description: every pair of a class in a run, then sums, then F4."""
-    rows = []
-    for name, radius in RADII.items():
-        for run in reference:
-            truth = pd.DataFrame(reference[run].get(name, np.zeros((0, 3))), columns=list("xyz"))
-            found = pd.DataFrame(candidates.get(run, {}).get(name, np.zeros((0, 3))), columns=list("xyz"))
-            pairs = truth.reset_index().merge(found, how="cross", suffixes=("", "_found"))
-            squared = sum((pairs[axis] - pairs[f"{axis}_found"]) ** 2 for axis in "xyz")
-            tp = pairs[squared <= (radius / 2) ** 2]["index"].nunique()
-            rows.append((name, tp, max(len(found) - tp, 0), len(truth) - tp))
-    sums = pd.DataFrame(rows, columns=["name", "tp", "fp", "fn"]).groupby("name").sum()
+
+    def table(points: dict) -> pd.DataFrame:
+        rows = [(name, run, *point) for run, each in points.items() for name in each for point in each[name]]
+        return pd.DataFrame(rows, columns=["name", "run", *"xyz"]).reset_index()
+
+    keys, truth, found = ["name", "run"], table(reference), table(candidates)
+    pairs = truth.merge(found, on=keys, suffixes=("", "_found"))
+    squared = sum((pairs[axis] - pairs[f"{axis}_found"]) ** 2 for axis in "xyz")
+    hit = pairs[squared <= (pairs["name"].map(RADII).astype(float) / 2) ** 2]
+    every = pd.MultiIndex.from_product([RADII, reference], names=keys)
+    num_truth, num_found = (each.groupby(keys).size().reindex(every, fill_value=0) for each in (truth, found))
+    tp = hit.groupby(keys)["index"].nunique().reindex(every, fill_value=0)
+    counts = pd.DataFrame({"tp": tp, "fp": (num_found - tp).clip(lower=0), "fn": num_truth - tp})
+    sums = counts.groupby("name").sum()
     scored = sums.sum(axis=1) > 0
     sums["precision"] = (sums.tp / (sums.tp + sums.fp)).fillna(0.0)
     sums["recall"] = (sums.tp / (sums.tp + sums.fn)).fillna(0.0)

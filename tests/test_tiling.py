@@ -80,6 +80,18 @@ def test_the_border_of_a_tile_weighs_less_than_its_middle():
     assert blended[0, :, :, 10:-10].max() < 5
 
 
+def test_tiles_spread_evenly_and_their_weights_ramp_over_the_overlap():
+    axis = plan_axis(100, 32, 8, 2)
+    assert axis.starts == (0, 22, 46, 68)
+    np.testing.assert_allclose(axis.weight, [0.2, 0.4, 0.6, 0.8, *[1.0] * 8, 0.8, 0.6, 0.4, 0.2], rtol=1e-6)
+    expected = np.zeros(50)
+    for start in axis.starts:
+        expected[start // 2 : start // 2 + 16] += axis.weight
+    np.testing.assert_allclose(axis.total, expected, rtol=1e-6)
+    np.testing.assert_allclose(plan_axis(16, 16, 15, 2).weight, [0.25, 0.5, 0.75, 1, 1, 0.75, 0.5, 0.25])
+    assert plan_axis(20, 64, 16, 2).tile == 24 and len(plan_axis(21, 64, 16, 2).total) == 11
+
+
 def test_a_tile_must_be_a_multiple_of_eight_and_longer_than_the_overlap():
     with pytest.raises(ValueError, match=r"expected a tile of a multiple of 8 voxels, found 30"):
         plan_axis(100, 30, 4, 2)

@@ -83,9 +83,29 @@ def test_saved_optimizer_state_goes_on_exactly(tmp_path: Path) -> None:
     assert torch.equal(module.weight, other.weight)
 
 
-def test_nothing_is_left_beside_a_saved_state(tmp_path: Path) -> None:
-    save_state(tmp_path / "state.safetensors", {"a": torch.ones(1)}, {})
-    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
+def test_nested_states_come_back_with_views_numbers_and_keys_of_any_kind(tmp_path: Path) -> None:
+    one = torch.arange(6.0).reshape(2, 3)
+    save_state(tmp_path / "state.safetensors", {"a": one, "b": [one[0], {3: one.T}, 2, None], "c/d": {"e": 0.5}}, {})
+    back, _ = load_state(tmp_path / "state.safetensors")
+    assert torch.equal(back["a"], one) and torch.equal(back["b"][0], one[0]) and torch.equal(back["b"][1][3], one.T)
+    assert back["b"][2:] == [2, None] and back["c/d"] == {"e": 0.5}
+
+
+def test_an_interrupted_save_leaves_the_state_before_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.safetensors"
+    save_state(path, {"a": torch.ones(1)}, {"step": 1})
+
+    def full_disk(tensors: object, filename: Path, metadata: object) -> None:
+        Path(filename).write_text("half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("tomoseek.training.save_file", full_disk)
+    with pytest.raises(OSError, match="disk full"):
+        save_state(path, {"a": torch.zeros(1)}, {"step": 2})
+    assert load_state(path)[1] == {"step": 1}
+    assert [left.name for left in tmp_path.iterdir()] == [path.name]
 
 
 def test_log_is_cut_where_a_resumed_run_begins(tmp_path: Path) -> None:
