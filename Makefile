@@ -11,7 +11,7 @@ CORES := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 JOBS ?= $(shell echo $$(( $(CORES) < 8 ? $(CORES) : 8 )))
 ARGS ?=
 
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test lint format docs clean
 
 help: ## list these targets
 	@echo "usage: make TARGET"
@@ -36,6 +36,15 @@ format: $(INSTALLED) ## let ruff rewrite what it can
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
+# The pages keep the layout of the repository, so that a link means the same on the site and in a checkout.
+docs: $(INSTALLED) ## these pages as a site in build/site
+	@$(PYTHON) -c 'import zensical, mkdocstrings' 2>/dev/null \
+	    || $(PYTHON) -m uv pip install --python $(PYTHON) -c constraints.txt -e '.[docs]' \
+	    || $(PYTHON) -m pip install -c constraints.txt -e '.[docs]'
+	@rm -rf build/pages && mkdir -p build/pages/benchmarks
+	@cp README.md build/pages/ && cp -rL docs build/pages/ && cp -rL benchmarks/results benchmarks/EXPERIMENTS.md build/pages/benchmarks/
+	@$(PYTHON) -m zensical build --clean --strict
+
 install: $(INSTALLED) ## set up .venv
 
 # uv installs in a fraction of pip's time; where it cannot be had, pip does the same.
@@ -51,7 +60,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	echo "== setting up $(VENV) with $$($$python --version); once, a few minutes and about 6 GB (torch)"; \
 	$$python -m venv $(VENV); \
 	if $(PYTHON) -m pip install --quiet --disable-pip-version-check uv \
-	    && $(PYTHON) -m uv pip install --python $(PYTHON) -c constraints.txt -e '.[dev]'; then :; \
+	    && $(PYTHON) -m uv pip install --compile-bytecode --python $(PYTHON) -c constraints.txt -e '.[dev]'; then :; \
 	else \
 	    echo "== uv could not install; pip does it instead"; \
 	    $(PYTHON) -m pip install --upgrade pip; \

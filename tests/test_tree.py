@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"pretrain", "finetune", "embed", "configs", "tomoseek", "tests", "docs", "benchmarks"}
-FILES = {"pyproject.toml", "README.md", "Makefile", "LICENSE", "constraints.txt"}
+FILES = {"pyproject.toml", "README.md", "Makefile", "LICENSE", "constraints.txt", "mkdocs.yml"}
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "base", "manager", "helpers", "misc", "lib"}
 MAX_LINES = 300
 

@@ -42,7 +42,7 @@ TESTS = {
     "embed/examples.py": ("test_embed_index.py",),
     "embed/conflicts.py": ("test_embed_search.py",),
     "finetune/detect.py": ("test_finetune_detect.py",),
-    "pretrain/loop.py": ("test_pretrain_runs.py", "-k", "resumed or longer or finished"),
+    "pretrain/loop.py": ("test_pretrain_runs.py", "-k", "told or longer or finished"),
 }
 MOST = {"pretrain/loop.py": 6}  # its tests train, for a minute
 OUTCOMES = (trial.KILLED, trial.TIMEOUT, trial.SURVIVED, "equivalent")
