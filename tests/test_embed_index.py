@@ -93,7 +93,7 @@ def test_hidden_neighbours_are_no_candidates_but_keep_their_true_likeness() -> N
     logits[2, 3, 4] = 1.0
     found, likeness = similarity_map(shard_of(field, logits=logits), prototype, -0.5, 0.0, 1)
     around = (slice(1, 4), slice(2, 5), slice(3, 6))
-    assert (found >= -0.5).sum() == 1 and found[2, 3, 4] >= -0.5
+    assert (found >= -0.5).sum() == 1 and found[2, 3, 4] >= -0.5 and found[0, 0, 0] == -1.5
     np.testing.assert_allclose(likeness[around], expected[around], atol=0.01 * prototype.scale)
 
 

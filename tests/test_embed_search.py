@@ -1,5 +1,6 @@
 """A search of an index whose cells hold planted vectors: what is found, what is promised, who gets a place."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_what_is_like_a_negative_falls_behind(index: Index) -> None:
 
 def test_each_run_gives_its_best_picks_and_only_those_asked_for(index: Index) -> None:
     found = look(index, "first", "second", threshold=0.75, max_picks=2)
-    assert [len(picks) for picks in found.by_run.values()] == [2, 2]
+    assert [len(picks) for picks in found.by_run.values()] == [2, 2] and len(found.candidates["a"]) > 2
     assert (np.diff(found.by_run["a"].scores) <= 0).all()
     assert list(look(index, "first", runs=["b"]).by_run) == ["b"]
     examples = read_examples(index, points_of("first", "second"), "a", 0)
@@ -109,6 +110,21 @@ def test_cells_less_particle_like_than_the_examples_are_but_never_those_above_ev
     assert lowest_x[8.0, 2.0] >= 4.5  # logit 0
     assert 2.5 <= lowest_x[0.0, 2.0] < 4.5  # logit -2
     assert lowest_x[0.0, None] < 1.0
+
+
+def test_a_find_leans_to_a_neighbour_that_the_particle_floor_hides_and_stays_in_the_tomogram(tmp_path: Path) -> None:
+    field, logits = unit_field(), np.full(GRID, -9, np.float32)
+    particle = field[2, 3, 4].copy()
+    for cell, share in {(2, 3, 5): 0.7, (4, 6, 9): 1.0}.items():
+        field[cell] = share * particle + np.sqrt(1 - share**2) * np.eye(32)[0]
+    logits[2, 3, 4] = logits[4, 6, 9] = 0
+    index = index_of(shard_of(field, logits=logits), tmp_path)
+    index.entries["a"] = replace(index.entries["a"], shape=[4 * GRID[0], 4 * GRID[1], 4 * GRID[2] - 3])
+    examples = Examples(particle[None], np.zeros(1, np.float32))
+    points = search(index, examples, radius_angstrom=RADIUS, threshold=0.9).by_run["a"].points_xyz
+    leaning, last = points[np.argsort(points[:, 0])]
+    assert 6 < leaning[0] - (4 * 4 + 1.5) * SPACING < 20
+    assert last[0] == (4 * GRID[2] - 4) * SPACING  # the centre of its cell lies beyond
 
 
 def test_examples_are_scored_by_each_other_and_set_what_is_expected(index: Index) -> None:

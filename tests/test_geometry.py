@@ -9,6 +9,7 @@ from tomoseek.geometry import (
     cell_to_voxel,
     indices_to_points,
     is_familiar,
+    is_same_spacing,
     points_to_indices,
     voxel_to_cell,
 )
@@ -44,7 +45,10 @@ def test_a_length_is_told_in_voxels_or_in_cells_of_several():
     assert angstrom_to_cells(120.0, 10.0, 4) == 3
 
 
-def test_a_spacing_a_tenth_larger_or_smaller_is_familiar_and_none_beyond():
+def test_spacings_are_the_same_within_a_hundredth_and_familiar_within_a_tenth():
+    assert [is_same_spacing(spacing, 10.0) for spacing in (9.85, 9.95, 10.0, 10.05, 10.15)] == [
+        False, True, True, True, False,
+    ]  # fmt: skip
     assert [is_familiar(spacing, 10.0) for spacing in (8.9, 9.1, 10.0, 10.9, 11.1)] == [False, True, True, True, False]
 
 

@@ -198,7 +198,7 @@ def test_challenge_submissions_and_files_of_one_run_are_read(tmp_path: Path):
         ("run,x,y,z\nTS_1,4,5,6\nTS_1,1,2,three\n", "expected numbers in .*found '1.*, 2.*, three' in point 2"),
         ("run,x,y,z\n", "expected at least one point in .*found none"),
         ("", "expected a CSV with a header"),
-        ("run,object,x,y,z\nTS_1,actin,1,2,3\n", "expected points of 'ribosome' in .*found actin"),
+        ("run,object,x,y,z\nA,tubulin,1,2,3\nA,actin,1,2,3\n", "points of 'ribosome' in .*found actin, tubulin:"),
     ],
 )
 def test_a_bad_csv_says_what_is_wrong(tmp_path: Path, text: str, message: str):

@@ -131,6 +131,8 @@ def test_relion_4_counts_pixels_of_the_tilt_series_however_particles_were_binned
     assert back["TS_1"].points_xyz.tolist() == [[150, 60, 30], [0, 0, 1.5]]
     assert back["002"].points_xyz.tolist() == [[200, 80, 40]]
     assert back["TS_1"].scores.tolist() == [1, 1]
+    path.write_text(OPTICS + "1 2.0 6.0\n\n" + particles(PIXELS, "TS_1 4 5 6"))  # one group need not be named
+    assert read_star(path, TOMOGRAMS)["TS_1"].points_xyz.tolist() == [[8, 10, 12]]
 
 
 def test_shifts_of_a_refinement_are_taken_off_in_the_frame_of_the_subtomogram(tmp_path: Path) -> None:
@@ -155,7 +157,10 @@ PIXELS = "TomoName CoordinateX CoordinateY CoordinateZ"
         ("", r"rlnTomoName.* found no table: give RELION's particles.star"),
         (particles("MicrographName CoordinateX", "TS_1 4"), r"rlnTomoName.*found data_particles"),
         (particles("TomoName CoordinateX", "TS_1 4"), r"found rlnTomoName, rlnCoordinateX: export"),
-        (particles(PIXELS, "TS_1 4 5 6"), r"rlnTomoTiltSeriesPixelSize .*found no such table: add it"),
+        (
+            particles(PIXELS, "TS_1 4 5 6"),
+            r"rlnTomoTiltSeriesPixelSize .*as rlnCoordinateX .*found no such table: add it",
+        ),
         (
             OPTICS.replace("TomoTiltSeriesPixelSize", "Voltage") + "1 300 6.0\n\n" + particles(PIXELS, "TS_1 4 5 6"),
             r"rlnTomoTiltSeriesPixelSize .*found rlnOpticsGroup, rlnVoltage, rlnImagePixelSize: add it",

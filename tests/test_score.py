@@ -139,6 +139,7 @@ def test_ranking_of_nothing():
     assert np.isnan(rank({"A": []}, {}, 60.0).average_precision())
     assert rank({"A": [[FAR, 0, 0]]}, {"A": some}, 60.0).best_f1() == 0.0
     assert rank({"A": [], "B": [[0, 0, 0]]}, {"B": some}, 60.0).average_precision() == 1.0
+    assert rank({"A": [[0, 0, 0]]}, {"A": some, "elsewhere": some}, 60.0).right.tolist() == [True, False]
 
 
 def test_a_candidate_takes_the_nearest_reference_and_leaves_the_other_to_the_next():

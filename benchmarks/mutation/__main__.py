@@ -33,12 +33,12 @@ TESTS = {
     "tomoseek/picks/peaks.py": ("test_peaks.py",),
     "tomoseek/picks/conflicts.py": ("test_conflicts.py",),
     "tomoseek/picks/star.py": ("test_relion_star.py",),
-    "tomoseek/picks/tables.py": ("test_picks.py", "-k", "csv or submissions"),
-    "tomoseek/training.py": ("test_training.py",),
+    "tomoseek/picks/tables.py": ("test_picks.py", "-k", "csv or submissions or any_name"),
+    "tomoseek/training.py": ("test_training.py", "test_state_keeper.py"),
     "embed/prototype.py": ("test_embed_prototype.py",),
     "embed/promise.py": ("test_embed_promise.py",),
     "embed/search.py": ("test_embed_search.py",),
-    "embed/score_map.py": ("test_embed_index.py",),
+    "embed/score_map.py": ("test_embed_index.py", "test_embed_search.py"),
     "embed/examples.py": ("test_embed_index.py",),
     "embed/conflicts.py": ("test_embed_search.py",),
     "finetune/detect.py": ("test_finetune_detect.py",),
@@ -57,8 +57,7 @@ def judged(module: str, mutant: Mutant) -> str | None:
 
 def try_module(module: str, mutants: list[Mutant], trees: list[Path]) -> list[tuple[Mutant, str]]:
     """Return each mutant of a module with what became of it."""
-    tests = TESTS[module]
-    tests = (f"tests/{tests[0]}", *tests[1:])
+    tests = tuple(f"tests/{word}" if word.endswith(".py") else word for word in TESTS[module])
     seconds = trial.clean_seconds(trees[0], tests)
     limit = trial.TIMES_CLEAN * seconds + trial.SECONDS_MORE
     found = [(mutant, "equivalent") for mutant in mutants if judged(module, mutant)]
