@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tomoseek.evaluation.confusion import Confusion, IntArray
+from tomoseek.messages import listed
 
 MAX_OTHERS = 3
 
@@ -59,9 +60,7 @@ def confusion_table(confusion: Confusion) -> str:
 def most_frequent_others(classes: Sequence[str], row: IntArray, own: int) -> str:
     """Return the other classes of a row with their counts, the most frequent first."""
     others = sorted((-int(row[k]), name) for k, name in enumerate(classes) if k != own and row[k])
-    words = [f"{name} {-count}" for count, name in others[:MAX_OTHERS]]
-    more = len(others) - MAX_OTHERS
-    return ", ".join(words) + (f" and {more} more" if more > 0 else "")
+    return listed([f"{name} {-count}" for count, name in others], most=MAX_OTHERS) if others else ""
 
 
 def format_number(value: float | None, num_decimals: int) -> str:

@@ -1,7 +1,6 @@
 """``python -m tomoseek simulate``: a copick project of simulated tomograms with their truth."""
 
 import json
-import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from tomoseek.tomograms.project import create_project
 
 USER_ID, SESSION_ID = "simulator", "0"
 
-logger = logging.getLogger(__name__)
 Points = dict[str, NDArray[np.float64]]
 
 
