@@ -83,6 +83,8 @@ def test_candidates_and_their_neighbours_carry_true_scores_and_the_rest_none() -
     around = (slice(1, 4), slice(2, 5), slice(3, 6))
     np.testing.assert_allclose(found[around], expected[around], atol=0.01 * prototype.scale)
     assert (found == -1).sum() == found.size - 27
+    for nothing in similarity_map(shard_of(field), prototype, 99.0, -np.inf, 10**6):
+        assert (nothing == -1).all()
 
 
 def test_hidden_neighbours_are_no_candidates_but_keep_their_true_likeness() -> None:

@@ -186,7 +186,7 @@ def test_challenge_submissions_and_files_of_one_run_are_read(tmp_path: Path):
     path = tmp_path / "submission.csv"
     path.write_text("id,experiment,particle_type,x,y,z\n0,TS_1,ribosome,1,2,3\n1,TS_1,thyroglobulin,4,5,6\n")
     assert read_points_csv(path, object_name="thyroglobulin")["TS_1"].points_xyz.tolist() == [[4, 5, 6]]
-    path.write_text("x, y , z \n1, 2, 3\n")
+    path.write_text("# by hand\nx, y , z \n1, 2, 3\n")
     assert read_points_csv(path, default_run="TS_7")["TS_7"].points_xyz.tolist() == [[1, 2, 3]]
 
 

@@ -94,3 +94,11 @@ def test_in_another_thread_the_clock_counts_alone() -> None:
     thread.start()
     thread.join()
     assert record.saved == [[0, 0], [0, 0]]
+
+
+def test_who_was_stopped_is_told_so_and_signals_mean_again_what_they_did(capsys: pytest.CaptureFixture[str]) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    with pytest.raises(SystemExit), StateKeeper(Record().save):
+        signal.raise_signal(signal.SIGTERM)
+    assert "stopped by SIGTERM; the same command goes on from here" in capsys.readouterr().err
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
