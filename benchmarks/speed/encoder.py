@@ -3,8 +3,8 @@
     python -m benchmarks.speed.encoder --threads 2 --device cpu
     python -m benchmarks.speed.encoder --only training monai --sizes small --steps 3 --warmup 1
 
-Prints the Markdown tables of benchmarks/results/speed_encoder.md, which says what each column is. The comparison needs MONAI, which
-nothing else here does: ``pip install --no-deps monai``.
+Prints the Markdown tables of benchmarks/results/speed_encoder.md, which says what each column is. The comparison needs
+MONAI, which nothing else here does: ``pip install --no-deps monai``.
 """
 
 import argparse
