@@ -28,7 +28,7 @@ from tomoseek.files import atomic_write_json
 from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
 from tomoseek.messages import warn
 from tomoseek.network.search_constants import SearchConstants
-from tomoseek.network.sources import find_weights, shipped_names
+from tomoseek.network.sources import find_weights
 from tomoseek.network.weights import load_encoder, write_search_constants
 from tomoseek.running import pick_device, progress
 
@@ -90,7 +90,7 @@ def run(config: CalibrateConfig) -> None:
         )
         return
     print(json.dumps(asdict(constants), indent=2))
-    if config.save and (config.encoder in ("shipped", *shipped_names()) or config.encoder.startswith("random")):
+    if config.save and not Path(config.encoder).exists():  # shipped, or another's that was downloaded
         print(f"{config.encoder} stays as it is; the numbers are in {out_dir / 'search_constants.json'}")
     elif config.save:
         path = find_weights(config.encoder)

@@ -1,6 +1,7 @@
 """What a search may promise is measured where the truth is known, and travels with the encoder."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from embed.calibrate import CalibrateConfig, Trial, best_gain, fit, run
 from embed.promise import mixture_probabilities, probabilities
 from tomoseek.command_line import compose_settings
 from tomoseek.network.search_constants import SearchConstants
+from tomoseek.network.sources import find_weights
 from tomoseek.network.weights import load_encoder, write_search_constants
 
 SMALL = [
@@ -62,13 +64,15 @@ def test_constants_travel_with_the_weights_which_stay_as_they_are(exported: Path
     assert all(bool((a == b).all()) for a, b in zip(before.parameters(), after.parameters(), strict=True))
 
 
-def test_the_shipped_encoder_is_measured_and_an_untrained_one_promises_nothing(tmp_path: Path) -> None:
-    words = [*SMALL, f"out_dir={tmp_path}"]
-    run(compose_settings("embed_calibrate", CalibrateConfig, [*words, "encoder=shipped"]))
+def test_a_trained_encoder_is_measured_and_an_untrained_one_promises_nothing(tmp_path: Path) -> None:
+    words, own = [*SMALL, f"out_dir={tmp_path}"], tmp_path / "own.safetensors"
+    shutil.copy(find_weights("shipped"), own)
+    run(compose_settings("embed_calibrate", CalibrateConfig, [*words, f"encoder={own}"]))
     measured = json.loads((tmp_path / "search_constants.json").read_text())
     assert 0.7 < measured["mean_of_one"] < 1.1 and measured["slope"] > 0
     assert measured["recentre_gain"] is not None  # its particle score points to centres
     assert "bright" in measured["measured_on"]
+    assert load_encoder(own).search_constants == SearchConstants(**measured)
     with pytest.warns(match="nothing can be promised"):
         run(compose_settings("embed_calibrate", CalibrateConfig, [*words, "encoder=random-tiny"]))
     assert json.loads((tmp_path / "search_constants.json").read_text()) is None
