@@ -13,9 +13,11 @@ from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
 from tomoseek.geometry import is_same_spacing
 from tomoseek.messages import listed, warn
+from tomoseek.tomograms.opening import warn_of_spacing
 from tomoseek.tomograms.project import check_name, local_path, open_project
 from tomoseek.tomograms.tomogram import Tomogram
-from tomoseek.tomograms.volume_files import open_level, write_ome_zarr
+from tomoseek.tomograms.volume_files import check_cubic, is_cubic, write_ome_zarr
+from tomoseek.tomograms.zarr_levels import open_level
 
 
 def find_tomograms(data: DataConfig) -> list[Tomogram]:
@@ -106,13 +108,19 @@ def _open_copick(run: Any, data: DataConfig) -> Tomogram:
     entry = choose_tomogram(run, data)
     spacing = float(entry.voxel_spacing.voxel_size)
     source, store = locate_store(entry)
-    array, stored = open_level(store, source)
-    if stored is not None and not is_same_spacing(stored, spacing):
-        warn(f"{source} says {stored:g} Å per voxel; copick's {spacing:g} Å is used")
-        stored = None
+    array, sides = open_level(store, source)
+    if sides is not None and data.voxel_spacing is None:
+        check_cubic(sides, source)
+    elif sides is not None and not is_cubic(sides):
+        sides = None  # whoever gave the spacing knows better
+    if sides is not None and not is_same_spacing(float(sides.mean()), spacing):
+        warn(f"{source} says {sides.mean():g} Å per voxel; copick's {spacing:g} Å is used")
+        sides = None
+    if data.voxel_spacing is None:
+        warn_of_spacing(spacing, source)
     return Tomogram(
-        run=run.name, tomogram_type=data.tomogram_type, voxel_spacing=stored or spacing, array=array,
-        polarity=data.polarity, source=source,
+        run=run.name, tomogram_type=data.tomogram_type, voxel_spacing=spacing if sides is None else float(sides.mean()),
+        array=array, polarity=data.polarity, source=source,
     )  # fmt: skip
 
 
