@@ -80,6 +80,8 @@ def _read_picks(
             shift = point.transformation[:3, 3]
             points.append(np.array([point.location.x, point.location.y, point.location.z]) + shift)
             scores.append(1.0 if point.score is None else point.score)
+        if not np.isfinite(np.array(points)).all() or not np.isfinite(scores).all():
+            raise InputError(f"expected finite coordinates and scores in {source}, found NaN or infinity: remove those")
     return Picks(np.array(points), np.array(scores))
 
 

@@ -129,7 +129,7 @@ def _open_copick(run: Any, data: DataConfig) -> Tomogram:
         warn(f"{source} says {sides.mean():g} Å per voxel; copick's {spacing:g} Å is used")
         sides = None
     if data.voxel_spacing is None:
-        warn_of_spacing(spacing, source)
+        warn_of_spacing(spacing, source, "import it again with voxel_spacing=... in Å")
     return Tomogram(
         run=run.name, tomogram_type=data.tomogram_type, voxel_spacing=spacing if sides is None else float(sides.mean()),
         array=array, polarity=data.polarity, source=source,

@@ -187,13 +187,10 @@ def open_tiff(
     return _tomogram(path, array, _spacing(voxel_spacing, sides, path), polarity, run)
 
 
-def warn_of_spacing(voxel_spacing: float, source: str | Path) -> None:
+def warn_of_spacing(voxel_spacing: float, source: str | Path, advice: str = "give voxel_spacing in Å") -> None:
     """Warn of a voxel spacing that nobody has, or that programs write which do not know it: 1 Å."""
     if abs(voxel_spacing - 1) < 1e-4 or not _LEAST_SPACING <= voxel_spacing <= _MOST_SPACING:
-        warn(
-            f"{source} says {voxel_spacing:g} Å per voxel, which usually means that it was never written: give "
-            "voxel_spacing in Å"
-        )
+        warn(f"{source} says {voxel_spacing:g} Å per voxel, which usually means that it was never written: {advice}")
 
 
 def _spacing(given: float | None, sides_xyz: NDArray[np.float64] | None, path: Path) -> float:
