@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tomoseek.errors import InputError
 from tomoseek.geometry import order_xyz
-from tomoseek.messages import warn
+from tomoseek.messages import warn_once
 from tomoseek.tomograms.packed_files import unpacked
 from tomoseek.tomograms.zarr_levels import unit_in_angstrom
 
@@ -65,7 +65,7 @@ def map_tiff(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64] | Non
         )
     if names[0] not in _PAGES:
         what = {"T": "time points", "C": "channels"}.get(names[0], f"axis {names[0]}")
-        warn(f"{path} calls its {volume.shape[kept[0]]} pages {what}: they are taken for the sections of a volume")
+        warn_once(f"{path} calls its {volume.shape[kept[0]]} pages {what}: they are taken for the sections of a volume")
     return volume.reshape([volume.shape[place] for place in kept]), sides
 
 
@@ -103,7 +103,9 @@ def _pages(opened: Any, file: Path, path: Path) -> NDArray[Any]:
         mapped: NDArray[Any] = tifffile.memmap(file, mode="r")
         return mapped.reshape(series.shape)
     if series.nbytes > _LARGE:
-        warn(f"{path} is compressed or in pieces: it is read whole, {series.nbytes / 1e9:.1f} GB; an MRC needs less")
+        warn_once(
+            f"{path} is compressed or in pieces: it is read whole, {series.nbytes / 1e9:.1f} GB; an MRC needs less"
+        )
     read: NDArray[Any] = opened.asarray()
     return read.reshape(series.shape)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tomoseek.errors import InputError
 from tomoseek.geometry import order_xyz
-from tomoseek.messages import listed, warn
+from tomoseek.messages import listed, warn_once
 from tomoseek.tomograms.normalise import Region
 
 _OLD_AXES = "tczyx"  # of OME-Zarr before 0.3, which names none
@@ -144,7 +144,7 @@ def _ordered(array: Any, axes: Sequence[Mapping[str, Any]] | None, source: str) 
             f"{listed(names)}: give one tomogram"
         )
     if not {"x", "y", "z"} <= set(names):
-        warn(f"{source} calls its axes {listed(names)}: the last three are taken for z, y and x")
+        warn_once(f"{source} calls its axes {listed(names)}: the last three are taken for z, y and x")
         names = [*names[:-3], "z", "y", "x"]
     for name, length in zip(names, array.shape, strict=True):
         if name not in "xyz" and length != 1:
@@ -177,14 +177,14 @@ def _sides(
         return None
     if None in factors:
         strange = next(unit for unit, factor in zip(units, factors, strict=True) if factor is None)
-        warn(f"{source} gives its voxel spacing in '{strange}', which is no unit of length: it is not used")
+        warn_once(f"{source} gives its voxel spacing in '{strange}', which is no unit of length: it is not used")
         return None
     sides, corner = scale * np.array(factors), corner * np.array(factors)
     if not (np.isfinite(sides).all() and (sides > 0).all()):
         return None
     if (np.abs(corner) > 0.51 * sides).any():
         told = " ".join(f"{at:g}" for at in order_xyz(corner))
-        warn(
+        warn_once(
             f"{source} says that its corner lies at x y z of {told} Å: positions are counted from its corner all the "
             "same, as copick does"
         )
