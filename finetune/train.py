@@ -22,7 +22,7 @@ from finetune.unfreeze import Unfreeze, fresh_picker, parameter_groups
 from finetune.validate import validate
 from tomoseek.files import keep_log_until, log_jsonl
 from tomoseek.messages import warn
-from tomoseek.running import ahead, autocast, pick_device, progress
+from tomoseek.running import ahead, autocast, loss_scaler, pick_device, progress
 from tomoseek.training import Ema, StateKeeper, cosine_learning_rate
 
 LOG = "train_log.jsonl"
@@ -55,7 +55,8 @@ def run(config: TrainConfig, on_validation: Callable[[int, float], None] | None 
     groups = parameter_groups(picker, config.learning_rate, config.encoder_learning_rate_scale)
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     settings = comparable(config, picker.encoder, labels)
-    state = TrainingState(out_dir / STATE, settings, picker, Ema(picker, config.ema_decay), optimizer)
+    ema, scaler = Ema(picker, config.ema_decay), loss_scaler(device)
+    state = TrainingState(out_dir / STATE, settings, picker, ema, optimizer, scaler)
     if not config.resume:
         state.path.unlink(missing_ok=True)
     if state.take_up() and (out_dir / DESCRIPTION).is_file():
@@ -103,7 +104,7 @@ def fit(
     """
     log_path = state.path.with_name(LOG)
     keep_log_until(log_path, state.step)
-    network, optimizer = state.network, state.optimizer
+    network, optimizer, scaler = state.network, state.optimizer, state.scaler
     sampler = CropSampler(
         labels.training, labels.radii, config.crops, config.augment, config.batch_size, config.sigma_factor,
         config.mask_absent_classes, config.seed,
@@ -137,10 +138,12 @@ def fit(
                     "or look for damaged voxels with: python -m tomoseek doctor"
                 )
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            scaler.unscale_(optimizer)
             norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
             with keeper.change():
-                optimizer.step()
+                scaler.step(optimizer)  # not when a gradient is infinite: the scale was too large
+                scaler.update()
                 state.ema.update(network)
                 state.step, state.seconds = step + 1, time.perf_counter() - started
 

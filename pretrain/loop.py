@@ -72,6 +72,8 @@ def run(config: PretrainConfig) -> None:
         model.load_state_dict(state["model"])
         ema.module.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
+        if accelerator.scaler and state.get("scaler"):  # of losses in float16, on GPUs without bfloat16
+            accelerator.scaler.load_state_dict(state["scaler"])
         start, ema.num_updates = meta["step"], meta["step"]
         accelerator.print(f"{out_dir}: going on at step {start} of {config.num_steps}")
     if start >= config.num_steps and (out_dir / WEIGHTS).exists():
@@ -89,6 +91,7 @@ def run(config: PretrainConfig) -> None:
         if accelerator.is_main_process:
             state = {
                 "model": model.state_dict(), "ema": ema.module.state_dict(), "optimizer": optimizer.state_dict(),
+                "scaler": accelerator.scaler.state_dict() if accelerator.scaler else {},
             }  # fmt: skip
             save_state(state_path, state, {"step": done, "settings": settings})
 
