@@ -1,6 +1,9 @@
-"""Number formats: what the hardware is fast at, or what the user says."""
+"""Number formats and waiting threads: what suits the machine, or what the user says."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,8 @@ from tomoseek.training import Ema
 
 CPU = torch.device("cpu")
 STEPS = 4
+ROOT = Path(__file__).resolve().parent.parent
+SPINS = "10000"
 
 
 def product_dtype() -> torch.dtype:
@@ -117,3 +122,27 @@ def test_a_step_whose_scaled_gradients_overflow_is_left_out_and_the_scale_halved
     assert state.step == 1 and state.scaler.get_scale() == 2.0**9
     for ours, first in zip(state.network.parameters(), small_network().parameters(), strict=True):
         assert torch.equal(ours, first)
+
+
+@pytest.mark.parametrize(
+    ("code", "of_the_user", "expected"),
+    [
+        ("import tomoseek, torch", {}, SPINS),
+        ("import pretrain, torch", {}, SPINS),
+        ("import finetune, torch", {}, SPINS),
+        ("import embed, faiss", {}, SPINS),
+        ("import tomoseek, subprocess, sys; subprocess.run([sys.executable, '-c', 'import faiss'])", {}, SPINS),
+        ("import embed, faiss", {"GOMP_SPINCOUNT": "7"}, "7"),
+        ("import embed, faiss", {"OMP_WAIT_POLICY": "ACTIVE"}, "30000000000"),
+        ("import torch, embed, faiss", {}, "300000"),
+    ],
+)  # fmt: skip
+def test_openmp_waits_as_the_user_says_and_else_spins_only_shortly(
+    code: str, of_the_user: dict[str, str], expected: str
+) -> None:
+    others = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**others, "OMP_DISPLAY_ENV": "VERBOSE", **of_the_user},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert set(re.findall("GOMP_SPINCOUNT = '(.*)'", done.stderr)) == {expected}  # as OpenMP read it
