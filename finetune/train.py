@@ -26,6 +26,7 @@ from tomoseek.running import ahead, autocast, loss_scaler, pick_device, progress
 from tomoseek.training import Ema, StateKeeper, cosine_learning_rate
 
 LOG = "train_log.jsonl"
+PROBED = 5  # steps after which one can say how many fit into a time limit
 
 
 def run(config: TrainConfig, on_validation: Callable[[int, float], None] | None = None) -> float:
@@ -110,7 +111,7 @@ def fit(
         config.mask_absent_classes, config.seed,
     )  # fmt: skip
     limit = config.max_minutes * 60 if config.max_minutes is not None else math.inf
-    started = time.perf_counter() - state.seconds
+    started, first = time.perf_counter() - state.seconds, state.step
     with (
         ahead(sampler.batches(state.step)) as batches,
         progress(range(state.step, config.num_steps), "finetune", "step", config.num_steps, state.step) as bar,
@@ -146,6 +147,8 @@ def fit(
                 scaler.update()
                 state.ema.update(network)
                 state.step, state.seconds = step + 1, time.perf_counter() - started
+            if step == first:
+                begun = state.seconds
 
             if step % config.log_every == 0 or state.step == config.num_steps:
                 rate = optimizer.param_groups[0]["lr"]
@@ -153,6 +156,15 @@ def fit(
                 log_jsonl(log_path, {**line, "seconds": round(state.seconds, 2)})
                 bar.set_postfix_str(f"loss {value:.4f}", refresh=False)
             keeper.save_if_due()
+            if step == first + PROBED and limit < math.inf:
+                each = (state.seconds - begun) / PROBED  # without the first, which takes longer
+                fitting = step + 1 + int((limit - state.seconds) / each)
+                if fitting < config.num_steps:
+                    bar.write(
+                        f"{each:.2g} s a step: about {fitting} of {config.num_steps} steps fit into "
+                        f"max_minutes={config.max_minutes:g}"
+                    )
+                    bar.total = fitting
             due = config.validate_every is not None and state.step % config.validate_every == 0
             if due and labels.held_out and state.step < config.num_steps:
                 result = validate(state.ema.module, labels.held_out, labels.radii, config.detect, device)

@@ -1,5 +1,6 @@
-"""Number formats and waiting threads: what suits the machine, or what the user says."""
+"""Number formats, waiting threads and time limits: what suits the machine, or what the user says."""
 
+import json
 import os
 import re
 import subprocess
@@ -13,7 +14,7 @@ from torch import nn
 
 from finetune.settings import find_labels
 from finetune.state import TrainingState
-from finetune.train import fit
+from finetune.train import LOG, fit
 from tomoseek.errors import InputError
 from tomoseek.running import (
     CPU_BFLOAT16,
@@ -122,6 +123,21 @@ def test_a_step_whose_scaled_gradients_overflow_is_left_out_and_the_scale_halved
     assert state.step == 1 and state.scaler.get_scale() == 2.0**9
     for ours, first in zip(state.network.parameters(), small_network().parameters(), strict=True):
         assert torch.equal(ours, first)
+
+
+@pytest.mark.filterwarnings("ignore:only 6 labels")
+def test_steps_that_fit_into_a_time_limit_are_said_early_and_done_by_then(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("classes=[ball]", "batch_size=1", "num_steps=100000", "max_minutes=0.05", "log_every=1")
+    config = train_settings(project, tmp_path, *words)
+    state = state_at(tmp_path, loss_scaler(CPU))
+    fit(state, config, find_labels(config), CPU)
+    said = re.findall(r"s a step: about (\d+) of 100000 steps fit into max_minutes=0.05", capsys.readouterr().out)
+    assert len(said) == 1 and 0.1 * state.step < int(said[0]) < 10 * state.step  # other processes come and go
+    assert 2 < state.seconds < 10
+    rates = [json.loads(line)["learning_rate"] for line in (tmp_path / LOG).read_text().splitlines()]
+    assert rates[-1] < 0.1 * max(rates)
 
 
 @pytest.mark.parametrize(
