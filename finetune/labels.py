@@ -66,7 +66,7 @@ class Labels:
         return self.held_out or self.training
 
     def resampled(self, resample: str | float | None, known: float) -> "Labels":
-        """Return the same with the tomograms of its runs at the voxel spacing of a network, see `Tomogram.resampled`."""
+        """Return the same with tomograms at the voxel spacing of a network, see `Tomogram.resampled`."""
         training, held_out = (
             [LabelledRun(run.tomogram.resampled(resample, known), run.points_xyz) for run in runs]
             for runs in (self.training, self.held_out)

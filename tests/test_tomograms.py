@@ -16,7 +16,6 @@ from tomoseek.complexes import CHALLENGE, COMPLEXES, Complex
 from tomoseek.config import DataConfig, Polarity
 from tomoseek.errors import InputError
 from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
-from tomoseek.tomograms.opening import open_zarr
 from tomoseek.tomograms.project import create_project, ensure_object, object_radii, open_project
 
 
