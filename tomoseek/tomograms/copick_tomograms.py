@@ -14,6 +14,7 @@ from tomoseek.errors import InputError
 from tomoseek.geometry import is_same_spacing
 from tomoseek.messages import listed, warn
 from tomoseek.tomograms.project import check_name, local_path, open_project
+from tomoseek.tomograms.segmentations import chosen_part
 from tomoseek.tomograms.tomogram import Tomogram
 from tomoseek.tomograms.volume_files import open_level, write_ome_zarr
 
@@ -112,7 +113,7 @@ def _open_copick(run: Any, data: DataConfig) -> Tomogram:
         stored = None
     return Tomogram(
         run=run.name, tomogram_type=data.tomogram_type, voxel_spacing=stored or spacing, array=array,
-        polarity=data.polarity, source=source,
+        polarity=data.polarity, source=source, part=chosen_part(run, data.mask),
     )  # fmt: skip
 
 
