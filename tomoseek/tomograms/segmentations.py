@@ -7,7 +7,7 @@ import numpy as np
 from tomoseek.errors import InputError
 from tomoseek.messages import listed
 from tomoseek.tomograms.part import Segmentation
-from tomoseek.tomograms.volume_files import open_level
+from tomoseek.tomograms.zarr_levels import open_level
 
 AUTO: Literal["auto"] = "auto"
 
