@@ -18,9 +18,13 @@ class ShardEntry:
     Parameters
     ----------
     voxel_spacing
-        Å.
+        Å, of the voxels that were embedded.
     shape, cells
-        Voxels and stride-4 cells of the tomogram, z y x.
+        Voxels and stride-4 cells of the tomogram as it was embedded, z y x.
+    stored_spacing, stored_shape
+        The same of its file: another where it was resampled.
+    part
+        What of it was embedded, in words.
     contrast
         Centre, scale and sign that the voxels were normalised with.
     sizes
@@ -33,6 +37,9 @@ class ShardEntry:
     voxel_spacing: float
     shape: list[int]
     cells: list[int]
+    stored_spacing: float
+    stored_shape: list[int]
+    part: str
     contrast: list[float]
     num_vectors: int
     seconds: float

@@ -64,13 +64,19 @@ def _files(data: DataConfig, files: Any, index_folder: str, encoder: str | None)
     paths = [files] if isinstance(files, str) else files
     if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
         raise InputError(f"tomogram: expected a file or a list of files, found {files}")
+    if data.mask not in (None, "auto"):
+        raise InputError(
+            f"data.mask: expected auto or null with tomogram=, found {data.mask}: masks belong to a project"
+        )
     tomograms = {}
     for path in paths:
         tomogram = open_tomogram(path, data.voxel_spacing, data.polarity)
+        if data.mask is None:
+            tomogram.part = None
         if tomogram.run in tomograms:
             raise InputError(f"tomogram: expected files of different names, found two of '{tomogram.run}'; rename one")
         tomograms[tomogram.run] = tomogram
-    index = Index.create(index_folder, encoder or "shipped")
+    index = Index.create(index_folder, encoder or "shipped", resample=data.resample)
     for tomogram in tomograms.values():
         index.add(tomogram)
     return Searched(index, list(tomograms), None, tomograms.__getitem__)
@@ -90,7 +96,7 @@ def _project(data: DataConfig, index_folder: str, encoder: str | None) -> Search
 
     def tomogram(run: str) -> Tomogram:
         entry = index.entries[run]
-        chosen = replace(data, runs=[run], tomogram_type=entry.tomogram_type, voxel_spacing=entry.voxel_spacing)
+        chosen = replace(data, runs=[run], tomogram_type=entry.tomogram_type, voxel_spacing=entry.stored_spacing)
         return find_tomograms(chosen)[0]
 
     return Searched(index, runs, root, tomogram)

@@ -15,6 +15,7 @@ from tomoseek.picks.copick_picks import read_picks
 from tomoseek.picks.peaks import suppress
 from tomoseek.picks.points import check_inside
 from tomoseek.tomograms.copick_tomograms import find_tomograms
+from tomoseek.tomograms.part import Segmentation
 from tomoseek.tomograms.project import object_radii, open_project
 from tomoseek.tomograms.tomogram import Tomogram
 
@@ -64,6 +65,14 @@ class Labels:
     def judging(self) -> list[LabelledRun]:
         """Runs on which thresholds are chosen: those held out, or for want of them those of the training."""
         return self.held_out or self.training
+
+    def resampled(self, resample: str | float | None, known: float) -> "Labels":
+        """Return the same with tomograms at the voxel spacing of a network, see `Tomogram.resampled`."""
+        training, held_out = (
+            [LabelledRun(run.tomogram.resampled(resample, known), run.points_xyz) for run in runs]
+            for runs in (self.training, self.held_out)
+        )
+        return Labels(training, held_out, self.radii)
 
 
 def label_digests(points_xyz: dict[str, Points]) -> dict[str, str]:
@@ -129,6 +138,8 @@ def find_labelled_runs(
         labels = read_labels(root, tomogram.run, list(radii), picks, radii)
         for name, points in labels.items():
             check_inside(points, tomogram.shape, tomogram.voxel_spacing, f"{name} in run {tomogram.run}")
+            if isinstance(tomogram.part, Segmentation):
+                labels[name] = points[tomogram.part.holds(points)]
         if any(map(len, labels.values())):
             runs.append(LabelledRun(tomogram, labels))
         else:

@@ -13,10 +13,14 @@ from tomoseek.tomograms.tomogram import Tomogram
 
 
 def find_sources(config: PretrainConfig) -> list[tuple[Tomogram, ...]]:
-    """List the project's tomograms: for each run its halves (``half_types``), or the one reconstruction."""
+    """List the project's tomograms: for each run its halves (``half_types``), or the one reconstruction.
+
+    They are at the voxel spacing of the encoder, as far as ``data.resample`` says so.
+    """
     types = config.half_types or [config.data.tomogram_type]
     per_type = [find_tomograms(dataclasses.replace(config.data, tomogram_type=name)) for name in types]
-    return list(zip(*per_type, strict=True))
+    known = config.model.voxel_spacing
+    return [tuple(each.resampled(config.data.resample, known) for each in run) for run in zip(*per_type, strict=True)]
 
 
 class MaskedCrops:
@@ -41,9 +45,8 @@ class MaskedCrops:
         for index in random.choice(len(self.sources), config.batch_size, p=self.share):
             source = self.sources[index]
             first, second = random.permutation(len(source))[[0, -1]]
-            room = np.maximum(np.array(source[0].shape) - config.crop, 0)
-            start = tuple(int(v) for v in random.integers(0, room + 1))
             size = (config.crop,) * 3
+            start = source[0].draw_place(size, random)
             pair = [source[k].crop(start, size) for k in (first, second)]
             flips = tuple(int(axis) for axis in np.flatnonzero(random.random(3) < 0.5))
             inputs.append(np.flip(pair[0], flips))

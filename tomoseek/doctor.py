@@ -23,7 +23,8 @@ from tomoseek.picks.points import check_inside
 from tomoseek.running import describe_precision, pick_device
 from tomoseek.tomograms.copick_tomograms import find_tomograms
 from tomoseek.tomograms.normalise import estimate_polarity
-from tomoseek.tomograms.project import local_path, open_project
+from tomoseek.tomograms.project import open_project
+from tomoseek.tomograms.project_config import local_path
 from tomoseek.tomograms.tomogram import Tomogram
 
 MODULES = ("torch", "faiss", "copick", "zarr", "numpy")
