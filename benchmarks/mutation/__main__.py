@@ -33,7 +33,7 @@ TESTS = {
     "tomoseek/picks/peaks.py": ("test_peaks.py",),
     "tomoseek/picks/conflicts.py": ("test_conflicts.py",),
     "tomoseek/picks/star.py": ("test_relion_star.py",),
-    "tomoseek/picks/tables.py": ("test_picks.py", "-k", "csv or submissions or any_name"),
+    "tomoseek/picks/tables.py": ("test_picks.py", "-k", "csv or submissions or any_name or table or number"),
     "tomoseek/training.py": ("test_training.py", "test_state_keeper.py"),
     "embed/prototype.py": ("test_embed_prototype.py",),
     "embed/promise.py": ("test_embed_promise.py",),
