@@ -144,6 +144,11 @@ class Tomogram:
         z, y, x = self._array.shape
         return int(z), int(y), int(x)
 
+    @property
+    def array(self) -> Any:
+        """What holds the stored values ``(z, y, x)``: returns those of a tuple of slices, mapped where they can be."""
+        return self._array
+
     @cached_property
     def contrast(self) -> Contrast:
         """Background, spread and sign, measured on first use.

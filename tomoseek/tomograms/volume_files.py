@@ -145,8 +145,12 @@ def write_ome_zarr(folder: Path, volume: NDArray[np.generic], voxel_spacing: flo
 
 
 def _halve(volume: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Mean of 2x2x2 voxels; an odd last plane counts twice."""
-    padded = np.pad(volume, [(0, length % 2) for length in volume.shape], mode="edge")
-    z, y, x = (length // 2 for length in padded.shape)
-    blocks = padded.reshape(z, 2, y, 2, x, 2)
-    return np.asarray(blocks.mean(axis=(1, 3, 5), dtype=np.float32))
+    """Mean of 2x2x2 voxels, slab by slab, as the volume may be mapped; an odd last plane counts twice."""
+    z, y, x = ((length + 1) // 2 for length in volume.shape)
+    halved = np.empty((z, y, x), dtype=np.float32)
+    for start in range(0, z, CHUNK):
+        slab = volume[2 * start : 2 * (start + CHUNK)]
+        padded = np.pad(slab, [(0, length % 2) for length in slab.shape], mode="edge")
+        blocks = padded.reshape(-1, 2, y, 2, x, 2)
+        halved[start : start + CHUNK] = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+    return halved
