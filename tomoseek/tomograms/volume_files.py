@@ -3,7 +3,7 @@
 import math
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mrcfile
 import numpy as np
@@ -16,6 +16,8 @@ from tomoseek.tomograms.packed_files import unpacked
 
 _MODES = [0, 1, 2, 6, 12]  # those of real numbers
 _HEADER_BYTES = 1024
+_EXTENDED = slice(92, 96)  # bytes of the header after it, which mrcfile reads whole
+_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 CHUNK = 64
 NUM_LEVELS = 3
 
@@ -54,6 +56,10 @@ def _map_plain_mrc(file: Path, path: Path, voxel_spacing: float | None) -> tuple
         raise InputError(
             f"expected an MRC header of {_HEADER_BYTES} bytes in {path}, found {found} bytes: copy the file again"
         )
+    with file.open("rb") as opened:
+        words = opened.read(_HEADER_BYTES)[_EXTENDED]
+    if min(int.from_bytes(words, order) for order in _ORDERS) > found:
+        raise InputError(f"expected an MRC file in {path}, found an extended header longer than it: copy it again")
     try:
         # Permissive, for old programs write odd headers; what matters of it is checked below.
         with (
