@@ -112,3 +112,8 @@ def is_same_spacing(voxel_spacing: float, other: float) -> bool:
 def is_familiar(voxel_spacing: float, known: float) -> bool:
     """Tell whether a network that learned at ``known`` Å per voxel may be trusted at another spacing."""
     return abs(voxel_spacing / known - 1) <= FAMILIAR_SPACING
+
+
+def order_xyz(values_zyx: ArrayLike) -> FloatArray:
+    """Turn three values along z, y, x, such as the sides of a voxel, into those along x, y, z."""
+    return np.ascontiguousarray(np.asarray(values_zyx, dtype=np.float64)[::-1])
