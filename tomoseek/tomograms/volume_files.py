@@ -20,6 +20,7 @@ _EXTENDED = slice(92, 96)  # bytes of the header after it, which mrcfile reads w
 _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 CHUNK = 64
 NUM_LEVELS = 3
+SLAB = 8  # planes of a coarser level that are computed at once
 
 
 def map_mrc(path: Path, voxel_spacing: float | None = None) -> tuple[NDArray[np.generic], float]:
@@ -137,7 +138,7 @@ def write_ome_zarr(folder: Path, volume: NDArray[np.generic], voxel_spacing: flo
     level = volume
     for index in range(NUM_LEVELS):
         if index:
-            level = _halve(level).astype(volume.dtype)
+            level = _halve(level).astype(volume.dtype, copy=False)
         group.create_dataset(
             str(index),
             data=level,
@@ -154,9 +155,9 @@ def _halve(volume: NDArray[np.generic]) -> NDArray[np.float32]:
     """Mean of 2x2x2 voxels, slab by slab, as the volume may be mapped; an odd last plane counts twice."""
     z, y, x = ((length + 1) // 2 for length in volume.shape)
     halved = np.empty((z, y, x), dtype=np.float32)
-    for start in range(0, z, CHUNK):
-        slab = volume[2 * start : 2 * (start + CHUNK)]
+    for start in range(0, z, SLAB):
+        slab = volume[2 * start : 2 * (start + SLAB)]
         padded = np.pad(slab, [(0, length % 2) for length in slab.shape], mode="edge")
         blocks = padded.reshape(-1, 2, y, 2, x, 2)
-        halved[start : start + CHUNK] = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+        halved[start : start + SLAB] = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
     return halved
