@@ -44,8 +44,8 @@ def map_tiff(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64] | Non
                 volume = _pages(opened, file, path)
         except InputError:
             raise
-        except (tifffile.TiffFileError, ValueError, OSError, IndexError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())
+        except Exception as error:  # tifffile has many, assertions among them
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(
                 f"expected a TIFF volume in {path}, found {reason}: copy or convert the file again"
             ) from error
