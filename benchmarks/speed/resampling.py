@@ -77,9 +77,8 @@ def main() -> None:
             count, seconds, memory = read_tiles(tomogram, arguments.most)
             whole = count * (seconds + embedding) / 60
             size = " x ".join(map(str, tomogram.shape))
-            print(
-                f"| {size} at {tomogram.voxel_spacing:g} Å | {count} | {seconds:.3f} | {embedding:.2f} | {whole:.1f} | {memory:.2f} |"
-            )
+            cells = [f"{size} at {tomogram.voxel_spacing:g} Å", f"{count}", f"{seconds:.3f}", f"{embedding:.2f}"]
+            print(f"| {' | '.join([*cells, f'{whole:.1f}', f'{memory:.2f}'])} |", flush=True)
 
 
 if __name__ == "__main__":
