@@ -25,6 +25,8 @@ class ShardEntry:
         The same of its file: another where it was resampled.
     contrast
         Centre, scale and sign that the voxels were normalised with.
+    polarity_seen
+        How protein looks in the stored values, dark or bright; None where that cannot be told.
     sizes
         File name to bytes.
     checksums
@@ -42,6 +44,7 @@ class ShardEntry:
     seconds: float
     sizes: dict[str, int]
     checksums: dict[str, list[int]]
+    polarity_seen: str | None = None
 
     @property
     def num_bytes(self) -> int:

@@ -97,9 +97,13 @@ def looks_inverted(tomogram: Tomogram) -> str | None:
     guess = estimate_polarity(tomogram.stored, tomogram.stored.voxel_spacing)
     if guess is None or guess is tomogram.polarity:
         return None
+    return f"run {tomogram.run}: {contradiction(guess, tomogram.polarity)}"
+
+
+def contradiction(seen: Polarity, stated: Polarity) -> str:
+    """Say that protein looks otherwise than stated."""
     return (
-        f"run {tomogram.run}: protein looks {guess.value}, stated {tomogram.polarity.value}: look at a slice, and set "
-        f"data.polarity={guess.value} if so"
+        f"protein looks {seen.value}, stated {stated.value}: look at a slice, and set data.polarity={seen.value} if so"
     )
 
 
