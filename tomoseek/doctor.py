@@ -20,10 +20,11 @@ from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
 from tomoseek.picks.copick_picks import list_picks, read_picks
 from tomoseek.picks.points import check_inside
-from tomoseek.running import pick_device
+from tomoseek.running import describe_precision, pick_device
 from tomoseek.tomograms.copick_tomograms import find_tomograms
 from tomoseek.tomograms.polarity import estimate_polarity
-from tomoseek.tomograms.project import local_path, open_project
+from tomoseek.tomograms.project import open_project
+from tomoseek.tomograms.project_config import local_path
 from tomoseek.tomograms.tomogram import Tomogram
 
 MODULES = ("torch", "faiss", "copick", "zarr", "numpy")
@@ -85,7 +86,7 @@ def check_machine() -> Iterator[Finding]:
         text = f"{properties.name} with {properties.total_memory / 1e9:.0f} GB, {num_cores} CPU cores"
     else:
         text = f"no GPU, {num_cores} CPU cores: everything runs, slower"
-    yield Finding(Level.fine, text)
+    yield Finding(Level.fine, f"{text}; {describe_precision(device)}")
     memory = psutil.virtual_memory()
     text = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB memory free"
     if memory.available < MEMORY_GB * 1e9:
