@@ -46,7 +46,7 @@ def doubts_of_runs(index: "Index", runs: Iterable[str]) -> list[str]:
     """Say of which runs no finds can be promised, each reason once."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for run in runs:
-        if reason := unpromising(index.entries[run], index.header):
+        if run in index.entries and (reason := unpromising(index.entries[run], index.header)):
             by_reason[reason].append(run)
     return [f"{'run' if len(names) == 1 else 'runs'} {listed(names)}: {reason}" for reason, names in by_reason.items()]
 
@@ -65,6 +65,8 @@ def doubts_of_points(index: "Index", points: Mapping[str, ArrayLike], what: str)
     """
     doubts = []
     for run, value in points.items():
+        if run not in index.entries:
+            continue  # who reads them says so
         called, frame = f"{what} of run {run}", index.frame(run)
         given = np.asarray(value, dtype=np.float64).reshape(-1, 3)
         verdict = None

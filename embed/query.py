@@ -1,6 +1,7 @@
 """``embed query``: a few example picks in, picks of their like in every indexed tomogram out."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,14 +87,17 @@ def run(config: QueryConfig) -> None:
     given = config.radius if isinstance(config.radius, dict) else dict.fromkeys(points, config.radius)
     radii = object_radii(root, points, given if config.radius is not None else None)
     unwanted = collect_negatives(searched, list(points), config.negatives, at)
-    examples = {name: _read(index, value, min(config.recentre, radii[name])) for name, value in points.items()}
+    doubts = {name: doubts_of_examples(index, value) for name, value in points.items()}
+    examples = {
+        name: _read(index, value, min(config.recentre, radii[name]), doubts[name]) for name, value in points.items()
+    }
     negatives = {name: _read(index, value, 0.0) for name, value in unwanted.items()}
     found = {
         name: search(
             index, value, radius_angstrom=radii[name], name=name, runs=searched.runs, threshold=config.threshold,
             precision=config.precision, max_picks=config.max_picks, rival_weight=config.rival_weight,
             negatives=negatives.get(name), particle_margin=config.particle_margin, num_candidates=config.num_candidates,
-            doubts=doubts_of_examples(index, points[name]),
+            doubts=doubts[name],
         )
         for name, value in examples.items()
     }  # fmt: skip
@@ -125,6 +129,7 @@ def run(config: QueryConfig) -> None:
         _report(config, name, each, num_examples, given_up[name].total(), time.perf_counter() - started)
         if config.picture:
             _draw(searched, each, points[name], out_dir / f"{name}.png")
+    searched.failures.finish(len(searched.runs))
 
 
 def collect_negatives(
@@ -156,8 +161,12 @@ def warn_of_doubts(index: Index, found: dict[str, Found], unwanted: dict[str, Ex
             warn(doubt)
 
 
-def _read(index: Index, points: ExamplePoints, reach_angstrom: float) -> Examples:
-    return merge_examples(read_examples(index, value, key, reach_angstrom) for key, value in points.items())
+def _read(index: Index, points: ExamplePoints, reach_angstrom: float, doubts: Sequence[str] = ()) -> Examples:
+    """Read the examples of one object; where they cannot be, say what speaks against them too."""
+    try:
+        return merge_examples(read_examples(index, value, key, reach_angstrom) for key, value in points.items())
+    except InputError as error:
+        raise InputError("; ".join([str(error), *doubts])) from error
 
 
 def _record(config: QueryConfig, index: Index, found: Found) -> dict[str, Any]:
@@ -211,5 +220,10 @@ def _draw(searched: Searched, found: Found, points: ExamplePoints, path: Path) -
     from embed.picture import search_figure
     from tomoseek.plots import to_png
 
-    atomic_write_bytes(path, to_png(search_figure(found, points, searched.tomogram)))
+    try:
+        picture = to_png(search_figure(found, points, searched.tomogram))
+    except (InputError, FileNotFoundError) as error:  # the finds are there, and what was embedded may be gone
+        warn(f"{path} was not drawn: {error}")
+        return
+    atomic_write_bytes(path, picture)
     print(f"drew {path}")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tomoseek.config import Polarity
+from tomoseek.messages import warn
 from tomoseek.tomograms.blank import FloatVolume, Readable
 from tomoseek.tomograms.tomogram import Tomogram
 
@@ -98,6 +99,19 @@ def looks_inverted(tomogram: Tomogram) -> str | None:
     if guess is None or guess is tomogram.polarity:
         return None
     return f"run {tomogram.run}: {contradiction(guess, tomogram.polarity)}"
+
+
+def check_usable(tomogram: Tomogram) -> None:
+    """Look at a tomogram before hours are spent on it: its contrast can be measured; warn if it looks inverted.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, is constant or blank.
+    """
+    _ = tomogram.contrast
+    if said := looks_inverted(tomogram):
+        warn(said)
 
 
 def contradiction(seen: Polarity, stated: Polarity) -> str:
