@@ -9,16 +9,18 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from embed.dense import check_tile, contrast_values, embed_blocks, grid_shape
+from embed.dense import check_tile, contrast_values, embed_blocks, grid_shape, keep_cells
 from embed.entry import ShardEntry, check_ours, entry_or_none, remove_run
 from embed.header import new_header
 from embed.index import INDEX_FILE, Index
 from embed.shard import Storage, gather
+from tomoseek.config import Polarity
 from tomoseek.errors import InputError
 from tomoseek.messages import warn
 from tomoseek.network.encoder import Encoder
 from tomoseek.network.weights import fingerprint, load_encoder
 from tomoseek.running import pick_device
+from tomoseek.tomograms.polarity import contradiction, estimate_polarity
 from tomoseek.tomograms.tomogram import Tomogram
 
 CLAIMS = ".claims"
@@ -26,7 +28,7 @@ CLAIMS = ".claims"
 
 def start_index(
     kind: type[Index], folder: Path, source: str | Path | Encoder, storage: Storage, keep_fraction: float, tile: int,
-    overlap: int, device_name: str,
+    overlap: int, resample: str | float | None, device_name: str,
 ) -> Index:  # fmt: skip
     """Start an index, or open the one that is there, ready to add to it; see `Index.create`."""
     check_tile(tile, overlap)
@@ -36,14 +38,14 @@ def start_index(
     else:
         encoder, words = load_encoder(source, device), str(source)
     header = new_header(
-        encoder, words, storage=storage, keep_fraction=keep_fraction, tile=tile, overlap=overlap
+        encoder, words, storage=storage, keep_fraction=keep_fraction, tile=tile, overlap=overlap, resample=resample
     )  # fmt: skip
     with claim(folder, INDEX_FILE, wait=True):
         if not (folder / INDEX_FILE).exists():
             kind(folder, header, {}).write_header()
         index = kind.open(folder, repairing=True)
         index.check_encoder(header.fingerprint, header.encoder)
-        for setting in ("storage", "keep_fraction", "tile", "overlap", "stride", "dimension"):
+        for setting in ("storage", "keep_fraction", "tile", "overlap", "resample", "stride", "dimension"):
             before, now = getattr(index.header, setting), getattr(header, setting)
             if before != now:
                 raise InputError(
@@ -109,6 +111,7 @@ def add_tomogram(
     A run's folder appears in the index when it is whole: whenever the program is stopped, what is there is a usable
     index.
     """
+    tomogram = tomogram.resampled(index.header.resample, encoder.config.voxel_spacing)
     if mismatch := tomogram.unfamiliar_spacing(encoder.config.voxel_spacing, "the encoder"):
         warn(mismatch)
     with claim(index.folder, tomogram.run) as mine:
@@ -130,21 +133,43 @@ def embed_claimed(
         if entry is not None and is_same(entry, tomogram, contrast) and entry.is_whole(folder):
             print(f"run {tomogram.run}: reused, {entry.num_vectors:,} vectors")
             index.entries[tomogram.run] = entry
+            warn_if_inverted(tomogram, entry.polarity_seen)
             return False
         print(f"run {tomogram.run}: its tomogram or its index files changed; embedding it again")
     started = time.perf_counter()
+    seen = estimate_polarity(tomogram.stored, tomogram.stored.voxel_spacing)
+    polarity_seen = seen.value if seen else None
+    warn_if_inverted(tomogram, polarity_seen)
     blocks = embed_blocks(
         encoder, tomogram, tile=header.tile, overlap=header.overlap, batch_size=batch_size, device=device,
         progress=progress,
     )  # fmt: skip
     grid = grid_shape(tomogram.shape)
+    counting = tomogram.counting_cells(header.stride)
+    if counting is not None:
+        print(f"run {tomogram.run}: {counting.mean():.0%} of it is searched: {part_of(tomogram)}")
+        blocks = keep_cells(blocks, counting)
     shard = gather(blocks, header.dimension, Storage(header.storage), grid, header.keep_fraction)
     index.entries[tomogram.run] = shard.save(
         folder, tomogram_type=tomogram.tomogram_type, voxel_spacing=float(tomogram.voxel_spacing),
-        shape=[int(size) for size in tomogram.shape], contrast=contrast,
-        seconds=round(time.perf_counter() - started, 3),
+        shape=[int(size) for size in tomogram.shape], stored_spacing=float(tomogram.stored.voxel_spacing),
+        stored_shape=[int(size) for size in tomogram.stored.shape], part=part_of(tomogram), contrast=contrast,
+        polarity_seen=polarity_seen, seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip
     return True
+
+
+def warn_if_inverted(tomogram: Tomogram, polarity_seen: str | None) -> None:
+    """Warn where protein looks otherwise than stated."""
+    if polarity_seen not in (None, tomogram.polarity.value):
+        warn(f"run {tomogram.run}: {contradiction(Polarity(polarity_seen), tomogram.polarity)}")
+
+
+def part_of(tomogram: Tomogram) -> str:
+    """Say in words what of a tomogram is searched."""
+    parts = [str(tomogram.part)] if tomogram.part is not None else []
+    parts += ["what is not blank"] if tomogram.stored.blank_value is not None else []
+    return ", ".join(parts) or "all of it"
 
 
 def is_same(entry: ShardEntry, tomogram: Tomogram, contrast: list[float]) -> bool:
@@ -153,5 +178,7 @@ def is_same(entry: ShardEntry, tomogram: Tomogram, contrast: list[float]) -> boo
         entry.tomogram_type == tomogram.tomogram_type
         and np.isclose(entry.voxel_spacing, tomogram.voxel_spacing)
         and tuple(entry.shape) == tuple(tomogram.shape)
+        and tuple(entry.stored_shape) == tuple(tomogram.stored.shape)
+        and entry.part == part_of(tomogram)
         and np.allclose(entry.contrast, contrast, rtol=1e-4)
     )

@@ -18,11 +18,17 @@ class ShardEntry:
     Parameters
     ----------
     voxel_spacing
-        Å.
+        Å, of the voxels that were embedded.
     shape, cells
-        Voxels and stride-4 cells of the tomogram, z y x.
+        Voxels and stride-4 cells of the tomogram as it was embedded, z y x.
+    stored_spacing, stored_shape
+        The same of its file: another where it was resampled.
+    part
+        What of it was embedded, in words.
     contrast
         Centre, scale and sign that the voxels were normalised with.
+    polarity_seen
+        How protein looks in the stored values, dark or bright; None where that cannot be told.
     sizes
         File name to bytes.
     checksums
@@ -33,11 +39,15 @@ class ShardEntry:
     voxel_spacing: float
     shape: list[int]
     cells: list[int]
+    stored_spacing: float
+    stored_shape: list[int]
+    part: str
     contrast: list[float]
     num_vectors: int
     seconds: float
     sizes: dict[str, int]
     checksums: dict[str, list[int]]
+    polarity_seen: str | None = None
 
     @property
     def num_bytes(self) -> int:

@@ -80,8 +80,8 @@ def read_examples(index: "Index", points_xyz: ArrayLike, run: str, reach_angstro
     """
     shard, entry, header = index.shard(run), index.entries[run], index.header
     points = checked_points(points_xyz, run)
-    z, y, x = entry.shape
-    check_inside(points, (z, y, x), entry.voxel_spacing, f"example points of run {run}")
+    z, y, x = entry.stored_shape
+    check_inside(points, (z, y, x), entry.stored_spacing, f"example points of run {run}")
     cells = voxel_to_cell(points_to_indices(points, entry.voxel_spacing), header.stride)
     if header.constants is not None and header.constants.recentre_gain is not None:
         reach_cells = angstrom_to_cells(reach_angstrom, entry.voxel_spacing, header.stride)
@@ -91,7 +91,8 @@ def read_examples(index: "Index", points_xyz: ArrayLike, run: str, reach_angstro
     if len(lost):
         raise InputError(
             f"run {run}: example {points[lost[0]].round(1).tolist()} lies where the index kept no cell "
-            f"(keep_fraction={header.keep_fraction}); build the index with keep_fraction=1"
+            f"(keep_fraction={header.keep_fraction}, searched is {entry.part}); build the index with keep_fraction=1, "
+            "or choose where it searches with data.mask"
         )
     return Examples(vectors, logits)
 

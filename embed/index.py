@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from embed.doubts import doubts_of_examples, doubts_of_points
 from embed.entry import ENTRY_FILE, ShardEntry, entry_or_none, read_entry
 from embed.examples import REACH_ANGSTROM, merge_examples, read_examples
 from embed.header import IndexHeader, read_header
 from embed.search import Found, search
 from embed.shard import Shard, Storage
 from embed.surroundings import Surroundings, measure_surroundings
+from tomoseek.config import check_resample
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json
-from tomoseek.messages import listed
+from tomoseek.messages import listed, warn
 
 if TYPE_CHECKING:  # seconds to import, and a search does without them
     import torch
@@ -35,7 +37,7 @@ RUNS_FOR_SURROUNDINGS = 8
 
 
 class Frame(NamedTuple):
-    """Where points of a run lie: its shape z y x in voxels, and Å per voxel."""
+    """Where points of a run lie: its shape z y x in voxels, and Å per voxel, as its file has them."""
 
     run: str
     shape: tuple[int, int, int]
@@ -101,6 +103,7 @@ class Index:
         keep_fraction: float = 1.0,
         tile: int = 96,
         overlap: int = 16,
+        resample: str | float | None = "auto",
         device: str = "auto",
     ) -> "Index":
         """Start an index, or open the one that was made in this folder in the same way.
@@ -119,6 +122,9 @@ class Index:
             Share of each tomogram's cells to keep, the most particle-like first.
         tile, overlap
             Voxels along the edge of a tile, and shared by neighbours.
+        resample
+            Voxel spacing that tomograms are brought to as they are added: ``auto`` for the one that the encoder knows,
+            Å, or None, as they are.
         device
             ``auto``, ``cpu`` or ``cuda``.
 
@@ -129,7 +135,8 @@ class Index:
         """
         from embed.adding import start_index
 
-        return start_index(cls, Path(folder), encoder, Storage(storage), keep_fraction, tile, overlap, device)
+        kept = check_resample(resample)
+        return start_index(cls, Path(folder), encoder, Storage(storage), keep_fraction, tile, overlap, kept, device)
 
     def use(self, encoder: "Encoder", device: "torch.device") -> None:
         """Embed what is added with this encoder, which must be the one that the index was made by."""
@@ -195,16 +202,25 @@ class Index:
         ------
         InputError
             If a run is unknown, a point lies outside its tomogram, or a promise is wanted that nobody can give.
+
+        Warns
+        -----
+        Where examples lie on nothing, or nothing can be promised of finds in a run.
         """
         reach = min(recentre, radius)
         examples = merge_examples(read_examples(self, value, run, reach) for run, value in points.items())
         unwanted = None
         if negatives:
             unwanted = merge_examples(read_examples(self, value, run, 0.0) for run, value in negatives.items())
-        return search(
+        found = search(
             self, examples, radius_angstrom=radius, name=name, negatives=unwanted, runs=runs, precision=precision,
-            threshold=threshold, max_picks=max_picks,
+            threshold=threshold, max_picks=max_picks, doubts=doubts_of_examples(self, points),
         )  # fmt: skip
+        for doubt in found.doubts:
+            warn(f"{doubt}; nothing is promised")
+        for doubt in doubts_of_points(self, negatives or {}, "negatives"):
+            warn(doubt)
+        return found
 
     def write_header(self) -> None:
         """Write ``index.json``."""
@@ -248,8 +264,13 @@ class Index:
     def frame(self, run: str) -> Frame:
         """Say where the points of a run lie."""
         entry = self.entries[run]
-        z, y, x = entry.shape
-        return Frame(run, (z, y, x), entry.voxel_spacing)
+        z, y, x = entry.stored_shape
+        return Frame(run, (z, y, x), entry.stored_spacing)
+
+    @property
+    def frames(self) -> dict[str, Frame]:
+        """By run, where its points lie."""
+        return {run: self.frame(run) for run in self.entries}
 
     def surroundings(self, seed: int = 0) -> Surroundings:
         """Look at a few runs, drawn at random, for what the project holds besides any examples."""

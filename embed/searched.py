@@ -1,13 +1,15 @@
 """What a search looks at: an index, and the project or the files that its tomograms come from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from embed.index import Index
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
+from tomoseek.failures import Failures
 from tomoseek.messages import warn
 from tomoseek.tomograms.opening import open_tomogram
 from tomoseek.tomograms.tomogram import Tomogram
@@ -27,12 +29,15 @@ class Searched:
         The copick project; None for files.
     tomogram
         Opens the tomogram of a run, for pictures.
+    failures
+        Files that could not be read.
     """
 
     index: Index
     runs: list[str]
     root: Any
     tomogram: Callable[[str], Tomogram]
+    failures: Failures = field(default_factory=Failures)
 
 
 def open_searched(data: DataConfig, files: Any, index_folder: str, encoder: str | None) -> Searched:
@@ -64,16 +69,29 @@ def _files(data: DataConfig, files: Any, index_folder: str, encoder: str | None)
     paths = [files] if isinstance(files, str) else files
     if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
         raise InputError(f"tomogram: expected a file or a list of files, found {files}")
-    tomograms = {}
+    if data.mask not in (None, "auto"):
+        raise InputError(
+            f"data.mask: expected auto or null with tomogram=, found {data.mask}: masks belong to a project"
+        )
+    tomograms: dict[str, Tomogram] = {}
+    failures, opened = Failures(), []
     for path in paths:
-        tomogram = open_tomogram(path, data.voxel_spacing, data.polarity)
+        with failures.of(path) if len(paths) > 1 else nullcontext():
+            opened.append(open_tomogram(path, data.voxel_spacing, data.polarity))
+    for tomogram in opened:
+        if data.mask is None:
+            tomogram.part = None
         if tomogram.run in tomograms:
             raise InputError(f"tomogram: expected files of different names, found two of '{tomogram.run}'; rename one")
         tomograms[tomogram.run] = tomogram
-    index = Index.create(index_folder, encoder or "shipped")
-    for tomogram in tomograms.values():
-        index.add(tomogram)
-    return Searched(index, list(tomograms), None, tomograms.__getitem__)
+    index = Index.create(index_folder, encoder or "shipped", resample=data.resample)
+    for run, tomogram in tomograms.items():
+        with failures.of(run) if len(paths) > 1 else nullcontext():
+            index.add(tomogram)
+    runs = [run for run in tomograms if run not in failures.reasons]
+    if not runs:
+        failures.finish(0)
+    return Searched(index, runs, None, tomograms.__getitem__, failures)
 
 
 def _project(data: DataConfig, index_folder: str, encoder: str | None) -> Searched:
@@ -90,7 +108,7 @@ def _project(data: DataConfig, index_folder: str, encoder: str | None) -> Search
 
     def tomogram(run: str) -> Tomogram:
         entry = index.entries[run]
-        chosen = replace(data, runs=[run], tomogram_type=entry.tomogram_type, voxel_spacing=entry.voxel_spacing)
+        chosen = replace(data, runs=[run], tomogram_type=entry.tomogram_type, voxel_spacing=entry.stored_spacing)
         return find_tomograms(chosen)[0]
 
     return Searched(index, runs, root, tomogram)

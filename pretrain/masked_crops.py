@@ -8,15 +8,39 @@ from torch import Tensor
 
 from pretrain.config import PretrainConfig
 from pretrain.masked import draw_pieces
+from tomoseek.failures import Failures
 from tomoseek.tomograms.copick_tomograms import find_tomograms
+from tomoseek.tomograms.polarity import check_usable
 from tomoseek.tomograms.tomogram import Tomogram
 
 
 def find_sources(config: PretrainConfig) -> list[tuple[Tomogram, ...]]:
-    """List the project's tomograms: for each run its halves (``half_types``), or the one reconstruction."""
-    types = config.half_types or [config.data.tomogram_type]
-    per_type = [find_tomograms(dataclasses.replace(config.data, tomogram_type=name)) for name in types]
-    return list(zip(*per_type, strict=True))
+    """List the project's tomograms: for each run its halves (``half_types``), or the one reconstruction.
+
+    They are at the voxel spacing of the encoder, as far as ``data.resample`` says so. Bad ones are left out with a
+    warning.
+
+    Raises
+    ------
+    InputError
+        If the project or a chosen run is not there, or no tomogram can be read.
+    """
+    types, failures = config.half_types or [config.data.tomogram_type], Failures()
+    per_type = [
+        {each.run: each for each in find_tomograms(dataclasses.replace(config.data, tomogram_type=name), failures)}
+        for name in types
+    ]
+    known, sources = config.model.voxel_spacing, []
+    for run in per_type[0]:
+        if run in failures.reasons:
+            continue
+        with failures.of(run):
+            source = tuple(found[run].resampled(config.data.resample, known) for found in per_type)
+            for each in source:
+                check_usable(each)
+            sources.append(source)
+    failures.warn_of_rest(len(sources))
+    return sources
 
 
 class MaskedCrops:
@@ -41,9 +65,8 @@ class MaskedCrops:
         for index in random.choice(len(self.sources), config.batch_size, p=self.share):
             source = self.sources[index]
             first, second = random.permutation(len(source))[[0, -1]]
-            room = np.maximum(np.array(source[0].shape) - config.crop, 0)
-            start = tuple(int(v) for v in random.integers(0, room + 1))
             size = (config.crop,) * 3
+            start = source[0].draw_place(size, random)
             pair = [source[k].crop(start, size) for k in (first, second)]
             flips = tuple(int(axis) for axis in np.flatnonzero(random.random(3) < 0.5))
             inputs.append(np.flip(pair[0], flips))

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
-from tomoseek.tomograms.normalise import estimate_polarity, measure_contrast
+from tomoseek.tomograms.normalise import measure_contrast
 from tomoseek.tomograms.tomogram import Tomogram
 
 
@@ -14,13 +13,6 @@ def tomogram_of(volume: np.ndarray, polarity: Polarity = Polarity.dark) -> Tomog
     return Tomogram(
         run="TS_1", tomogram_type="wbp", voxel_spacing=10.0, array=volume, polarity=polarity, source="memory"
     )
-
-
-def noise_with_particles(sign: float) -> np.ndarray:
-    generator = np.random.default_rng(1)
-    density = np.zeros((48, 64, 64))
-    density[tuple(generator.integers(4, 44, (3, 30)))] = 1
-    return generator.normal(size=density.shape) + sign * 150 * ndimage.gaussian_filter(density, 2)
 
 
 def test_gaussian_background_becomes_zero_mean_and_unit_spread():
@@ -56,11 +48,11 @@ def test_measuring_reads_a_bounded_number_of_voxels():
         shape = (1000, 4000, 4000)
         num_read = 0
 
-        def read(self, region):
+        def measured(self, region):
             assert all(part.start % 32 == 0 and part.stop - part.start == 32 for part in region)  # as chunks lie
             size = [len(range(*part.indices(length))) for part, length in zip(region, self.shape, strict=True)]
             self.num_read += int(np.prod(size))
-            return np.random.default_rng(self.num_read).normal(size=size).astype(np.float32)
+            return np.random.default_rng(self.num_read).normal(size=int(np.prod(size))).astype(np.float32)
 
     volume = Counting()
     measure_contrast(volume, Polarity.dark)
@@ -76,25 +68,6 @@ def test_padding_of_one_value_does_not_count():
 def test_a_constant_volume_is_refused():
     with pytest.raises(InputError, match=r"expected a tomogram with contrast, found one single value.*TS_1"):
         measure_contrast(tomogram_of(np.full((16, 16, 16), 4.0)), Polarity.dark)
-    mask = np.zeros((16, 16, 16))
-    mask[0] = 1
+    mask = (np.random.default_rng(0).random((16, 16, 16)) < 0.1).astype(float)
     with pytest.raises(InputError, match=r"expected a tomogram with contrast, found over two thirds"):
         measure_contrast(tomogram_of(mask), Polarity.dark)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_and_infinity_are_refused_when_measured_and_when_cropped(bad: float):
-    volume = np.random.default_rng(0).normal(size=(32, 32, 32))
-    contrast = measure_contrast(tomogram_of(volume), Polarity.dark)
-    volume[3, 4, 5] = bad
-    with pytest.raises(InputError, match=r"expected finite values .*found 1 NaN or infinite"):
-        measure_contrast(tomogram_of(volume), Polarity.dark)
-    with pytest.raises(InputError, match=r"expected finite values .*found 1 NaN or infinite"):
-        contrast.apply(volume)
-
-
-def test_polarity_is_guessed_from_the_heavy_tail_and_not_from_noise():
-    assert estimate_polarity(noise_with_particles(-1)) is Polarity.dark
-    assert estimate_polarity(noise_with_particles(+1)) is Polarity.bright
-    assert estimate_polarity(noise_with_particles(0)) is None
-    assert estimate_polarity(np.zeros((8, 8, 8))) is None

@@ -20,9 +20,9 @@ from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
 from tomoseek.picks.copick_picks import list_picks, read_picks
 from tomoseek.picks.points import check_inside
-from tomoseek.running import pick_device
+from tomoseek.running import describe_precision, pick_device
 from tomoseek.tomograms.copick_tomograms import find_tomograms
-from tomoseek.tomograms.normalise import estimate_polarity
+from tomoseek.tomograms.polarity import estimate_polarity
 from tomoseek.tomograms.project import open_project
 from tomoseek.tomograms.project_config import local_path
 from tomoseek.tomograms.tomogram import Tomogram
@@ -30,8 +30,6 @@ from tomoseek.tomograms.tomogram import Tomogram
 MODULES = ("torch", "faiss", "copick", "zarr", "numpy")
 MEMORY_GB = 8.0
 DISK_GB = 10.0
-# Large enough to hold particles, small enough to read in a second.
-SAMPLE = (96, 256, 256)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -88,7 +86,7 @@ def check_machine() -> Iterator[Finding]:
         text = f"{properties.name} with {properties.total_memory / 1e9:.0f} GB, {num_cores} CPU cores"
     else:
         text = f"no GPU, {num_cores} CPU cores: everything runs, slower"
-    yield Finding(Level.fine, text)
+    yield Finding(Level.fine, f"{text}; {describe_precision(device)}")
     memory = psutil.virtual_memory()
     text = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB memory free"
     if memory.available < MEMORY_GB * 1e9:
@@ -166,9 +164,7 @@ def _check_contrast(tomogram: Tomogram) -> Iterator[Finding]:
     """Report background, spread and whether the polarity looks as configured."""
     try:
         contrast = tomogram.contrast
-        starts = [max(0, (length - size) // 2) for length, size in zip(tomogram.shape, SAMPLE, strict=True)]
-        z, y, x = (slice(start, start + size) for start, size in zip(starts, SAMPLE, strict=True))
-        guess = estimate_polarity(tomogram.read((z, y, x)))
+        guess = estimate_polarity(tomogram, tomogram.voxel_spacing)
     except InputError as error:
         yield Finding(Level.problem, str(error))
         return

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,20 @@ from numpy.typing import NDArray
 
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
+from tomoseek.failures import Failures
 from tomoseek.geometry import is_same_spacing
 from tomoseek.messages import listed, warn_once
 from tomoseek.tomograms.opening import warn_of_spacing
 from tomoseek.tomograms.project import check_name, open_project
 from tomoseek.tomograms.project_config import local_path
 from tomoseek.tomograms.remote import RemoteStore, reaching, remote_place, remote_store
+from tomoseek.tomograms.segmentations import chosen_part
 from tomoseek.tomograms.tomogram import Tomogram
 from tomoseek.tomograms.volume_files import check_cubic, is_cubic, write_ome_zarr
 from tomoseek.tomograms.zarr_levels import open_level
 
 
-def find_tomograms(data: DataConfig) -> list[Tomogram]:
+def find_tomograms(data: DataConfig, failures: Failures | None = None) -> list[Tomogram]:
     """List the tomograms a command is asked to read, one per run, in the order of ``data.runs`` or by name.
 
     Parameters
@@ -30,6 +33,8 @@ def find_tomograms(data: DataConfig) -> list[Tomogram]:
     data
         Project, runs (None: all), tomogram type, voxel spacing (None: the only one that has the type),
         polarity.
+    failures
+        Takes what is wrong with single runs, which are left out; None raises at the first.
 
     Raises
     ------
@@ -39,7 +44,7 @@ def find_tomograms(data: DataConfig) -> list[Tomogram]:
     """
     root = open_project(data.project)
     with reaching(remote_place(root)):
-        return _find_tomograms(root, data)
+        return _find_tomograms(root, data, failures)
 
 
 def choose_tomogram(run: Any, data: DataConfig) -> Any:
@@ -101,7 +106,7 @@ def locate_store(entry: Any) -> tuple[str, Any]:
     return f"{url.partition('://')[0]}://{path.partition('://')[2] or path}", remote_store(url, path, fs_args or {})
 
 
-def _find_tomograms(root: Any, data: DataConfig) -> list[Tomogram]:
+def _find_tomograms(root: Any, data: DataConfig, failures: Failures | None) -> list[Tomogram]:
     """Find the tomograms of an open project."""
     runs = {run.name: run for run in root.runs}
     if not runs:
@@ -114,7 +119,11 @@ def _find_tomograms(root: Any, data: DataConfig) -> list[Tomogram]:
         raise InputError(
             f"expected runs among {listed(sorted(runs))}, found {listed(sorted(unknown))} in data.runs: check the names"
         )
-    return [_open_copick(runs[name], data) for name in names]
+    found = []
+    for name in names:
+        with failures.of(name) if failures is not None else nullcontext():
+            found.append(_open_copick(runs[name], data))
+    return found
 
 
 def _open_copick(run: Any, data: DataConfig) -> Tomogram:
@@ -134,7 +143,7 @@ def _open_copick(run: Any, data: DataConfig) -> Tomogram:
         warn_of_spacing(spacing, source, "import it again with voxel_spacing=... in Å")
     return Tomogram(
         run=run.name, tomogram_type=data.tomogram_type, voxel_spacing=spacing if sides is None else float(sides.mean()),
-        array=array, polarity=data.polarity, source=source,
+        array=array, polarity=data.polarity, source=source, part=chosen_part(run, data.mask),
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The finest level of an OME-Zarr as a lazy array z y x, whatever the order of its axes, and its voxel sides in Å."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 from tomoseek.errors import InputError
 from tomoseek.geometry import order_xyz
 from tomoseek.messages import listed, warn_once
-from tomoseek.tomograms.normalise import Region
+from tomoseek.tomograms.blank import Region
 
+_LARGEST_CHUNK = 2**31  # bytes; codecs pack no more at once
 _OLD_AXES = "tczyx"  # of OME-Zarr before 0.3, which names none
 _ABBREVIATIONS = {
     "å": "angstrom", "ångström": "angstrom", "ångstrom": "angstrom", "angstroms": "angstrom", "ang": "angstrom",
@@ -134,6 +136,11 @@ def _ordered(array: Any, axes: Sequence[Mapping[str, Any]] | None, source: str) 
     """Turn an array to z y x by the names of its axes; say which of them those are."""
     if array.dtype.kind not in "biuf":
         raise InputError(f"expected real numbers in {source}, found {array.dtype}: convert them to float32")
+    lengths = [*array.shape, *array.chunks]
+    if not all(isinstance(length, int) and length > 0 for length in lengths):
+        raise InputError(f"expected whole numbers of voxels in {source}, found {listed(lengths)}: copy it again")
+    if math.prod(array.chunks) * array.dtype.itemsize >= _LARGEST_CHUNK:
+        raise InputError(f"expected chunks of less than 2 GB in {source}, found {array.chunks} voxels: write it again")
     num = len(array.shape)
     if not all(isinstance(length, int) and length > 0 for length in (*array.shape, *array.chunks)):
         raise InputError(f"expected voxels in {source}, found shape {array.shape} in chunks of {array.chunks}")
