@@ -1,0 +1,167 @@
+"""Checks of the picks of one run: can they be read, and do they sit on something?"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from tomoseek.doctor.density import Density
+from tomoseek.doctor.findings import Finding, Level
+from tomoseek.errors import InputError
+from tomoseek.geometry import FloatArray, indices_to_points, points_to_indices
+from tomoseek.messages import listed
+from tomoseek.picks.copick_picks import list_picks, read_picks
+from tomoseek.picks.points import check_inside
+from tomoseek.tomograms.project import local_path
+from tomoseek.tomograms.tomogram import Tomogram
+
+SAME_PLACE = 0.2  # of a radius: picks nearer than this are one particle
+FEWEST = 4  # picks that a judgement is based on
+SITS, SITS_NOT, SURE = 0.8, 0.65, 3.0  # shares as in `Sitting`, and standard errors
+MANY = 10  # picks of which some have to sit on something
+CORNER = 0.3  # of the volume's sides: no class keeps to a corner of this size
+AS_GIVEN = "as given"
+UNKNOWN_RADIUS = 75.0  # Å, for objects without one
+
+
+class PickFile(NamedTuple):
+    """Picks of one object by one user in one session, in a run."""
+
+    object_name: str
+    user: str
+    session: str
+    points_xyz: FloatArray
+
+    def __str__(self) -> str:
+        return f"{self.object_name} picks by {self.user}, session {self.session}"
+
+
+def find_strays(root: Any, run_name: str) -> Iterator[Finding]:
+    """Report files among the picks of a run that are no picks; hidden ones do not count."""
+    for key in ("static_root", "overlay_root"):
+        folder = local_path(getattr(root.config, key, None) or "")
+        if folder is None or not str(folder):
+            continue
+        names = sorted(path.name for path in (folder / "ExperimentRuns" / run_name / "Picks").glob("[!.]*"))
+        if strays := [name for name in names if not is_name_of_picks(name)]:
+            yield Finding(
+                Level.warning, "stray files", f"among its picks lie files that are none: {listed(strays, 5)}; picks "
+                "are called user_session_object.json: move them elsewhere", run_name, {"files": strays},
+            )  # fmt: skip
+
+
+def is_name_of_picks(name: str) -> bool:
+    """Tell whether a file is called ``user_session_object.json``."""
+    stem, dot, kind = name.rpartition(".")
+    return dot + kind == ".json" and stem.count("_") == 2 and all(stem.split("_"))
+
+
+def read_files(root: Any, tomogram: Tomogram) -> Iterator[PickFile | Finding]:
+    """Read the picks of a run, file by file, those outside the volume too; what cannot be read is a problem."""
+    known, run = {item.name for item in root.pickable_objects}, root.get_run(tomogram.run)
+    try:
+        present = list_picks(root, tomogram.run)
+    except IndexError:  # copick splits every name into three
+        text = "its picks cannot be listed as long as files of other names lie among them: move those elsewhere"
+        yield Finding(Level.problem, "stray files", text, tomogram.run)
+        return
+    for object_name, user, session in present:
+        if object_name not in known:
+            yield Finding(
+                Level.warning, "unknown object", f"picks by {user}, session {session}, are of '{object_name}', which "
+                "the project does not name; nothing reads them: add it under pickable_objects, or correct the name",
+                tomogram.run,
+            )  # fmt: skip
+            continue
+        try:
+            picks = read_picks(root, tomogram.run, object_name, user, session)
+        except (InputError, FileNotFoundError) as error:
+            yield Finding(Level.problem, "unreadable picks", str(error), tomogram.run)
+            continue
+        run.refresh_picks()  # once read, copick's entries go by the names in the file
+        (entry,) = run.get_picks(object_name=object_name, user_id=user, session_id=session)
+        if (named := entry.load().run_name) and named != run.name:
+            yield Finding(
+                Level.warning, "another run", f"{object_name} picks by {user}, session {session}, say that they are of "
+                f"run {named}: were they copied from there?", tomogram.run,
+            )  # fmt: skip
+        yield PickFile(object_name, user, session, picks.points_xyz)
+
+
+def check_places(picks: PickFile, tomogram: Tomogram, radius: float | None) -> Iterator[Finding]:
+    """Report picks outside the volume, doubled picks, and classes that keep to a corner."""
+    run, points, spacing = tomogram.run, picks.points_xyz, tomogram.voxel_spacing
+    try:
+        check_inside(points, tomogram.shape, spacing, f"{picks}, in {run}")
+    except InputError as error:
+        yield Finding(Level.problem, "picks outside", str(error), run)
+    near = max(SAME_PLACE * (radius or 0.0), 0.5 * spacing)
+    if pairs := len(cKDTree(points).query_pairs(near)) if len(points) > 1 else 0:
+        yield Finding(
+            Level.warning, "doubled picks", f"{picks}: {pairs} pairs lie within {near:.0f} Å of each other, too near "
+            "to be two particles: remove the doubled ones", run, {"pairs": pairs, "within_angstrom": round(near, 1)},
+        )  # fmt: skip
+
+
+def check_sitting(picks: PickFile, tomogram: Tomogram, density: Density, radius: float | None) -> Iterator[Finding]:
+    """Report picks that sit on nothing, and another reading of their numbers that would sit on something."""
+    run, num_picks = tomogram.run, len(picks.points_xyz)
+    if num_picks < FEWEST:
+        return
+    size = radius or UNKNOWN_RADIUS
+    inside = {
+        name: sitting
+        for name, points in readings(picks.points_xyz, tomogram).items()
+        if (sitting := density.sitting(points, size)) is not None and sitting.num_inside == num_picks
+    }
+    given = inside.pop(AS_GIVEN, None)
+    if given is not None and given.share >= SITS_NOT and given.sure >= SURE:
+        return
+    numbers = {"as_given": given and round(given.share, 3), **{name: round(s.share, 3) for name, s in inside.items()}}
+    fitting = [name for name, s in inside.items() if s.share >= SITS and s.sure >= SURE]
+    best = max(fitting, key=lambda name: inside[name].share, default=None)
+    if best is not None and (given is None or inside[best].share - given.share > SITS - SITS_NOT):
+        yield Finding(
+            Level.warning, "picks on nothing", f"{picks}: these {num_picks} sit on nothing as they are, and fit if "
+            f"they are {best}: points are x y z in Å from the corner", run, numbers,
+        )  # fmt: skip
+    elif given is not None and given.share < 1 - SITS and given.sure < -SURE:
+        yield Finding(
+            Level.warning, "picks on nothing", f"{picks}: these {num_picks} sit where the tomogram is least dense, if "
+            f"protein is {tomogram.polarity.value}: is the polarity the other one (data.polarity)?", run, numbers,
+        )  # fmt: skip
+    elif given is not None and num_picks >= MANY and given.share < SITS_NOT and given.sure < SURE:
+        yield Finding(
+            Level.warning, "picks on nothing", f"{picks}: these {num_picks} are hardly denser than places at random "
+            f"({given.share:.2f}; 0.5 is chance, 1 is best), in no reading of their numbers: do they belong to this "
+            "tomogram?", run, numbers,
+        )  # fmt: skip
+    elif is_cornered(picks.points_xyz, tomogram):
+        yield Finding(
+            Level.warning, "corner", f"{picks}: all {num_picks} lie in one corner of the tomogram: are they in voxels, "
+            "or in pixels of another binning?", run, numbers,
+        )  # fmt: skip
+
+
+def readings(points_xyz: FloatArray, tomogram: Tomogram) -> dict[str, FloatArray]:
+    """Return points (x y z, Å) as they are, and as they would be if their numbers meant something else."""
+    spacing, top = tomogram.voxel_spacing, indices_to_points(np.array(tomogram.shape) - 1, tomogram.voxel_spacing)[0]
+    flipped = points_xyz.copy()
+    flipped[:, 2] = top[2] - flipped[:, 2]
+    backwards = points_to_indices(points_xyz, 1.0)
+    return {
+        AS_GIVEN: points_xyz,
+        "voxels": points_xyz * spacing,
+        "nanometres": points_xyz * 10,
+        "z y x": backwards,
+        "voxels z y x": backwards * spacing,
+        "flipped in z": flipped,
+    }
+
+
+def is_cornered(points_xyz: FloatArray, tomogram: Tomogram) -> bool:
+    """Tell whether all points lie in one corner of the volume."""
+    sides = indices_to_points(tomogram.shape, tomogram.voxel_spacing)[0]
+    low, high = points_xyz.min(axis=0), points_xyz.max(axis=0)
+    return bool(((high < CORNER * sides) | (low > (1 - CORNER) * sides)).all())
