@@ -12,16 +12,16 @@ from test_doctor import sound as sound
 from tomoseek.geometry import indices_to_points
 
 READINGS = {
-    "voxels": lambda points: points / SPACING,
-    "z y x": lambda points: points[points[:, 0] < 390][:, ::-1],
-    "flipped in z": lambda points: points[np.abs(points[:, 2] - 195) > 60] * [1, 1, -1] + [0, 0, 390],
+    "voxels x y z": lambda points: points / SPACING,
+    "z y x in Å": lambda points: points[points[:, 0] < 390][:, ::-1],
+    "x y z in Å with z flipped": lambda points: points[np.abs(points[:, 2] - 195) > 60] * [1, 1, -1] + [0, 0, 390],
 }
 
 
 @pytest.mark.parametrize("reading", READINGS)
 def test_picks_that_sit_on_nothing_are_told_with_the_reading_that_fits(project: Path, reading: str) -> None:
     pick(project, READINGS[reading](points_of(project)))
-    only(complaints(project), "warning", "picks on nothing", f"fit if they are {reading}:")
+    only(complaints(project), "warning", "picks on nothing", f"read as {reading}")
 
 
 def test_picks_of_another_tomogram_sit_on_nothing(project: Path) -> None:

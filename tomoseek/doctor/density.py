@@ -78,6 +78,10 @@ class Density:
         error = np.sqrt((len(here) + len(there) + 1) / (12 * len(here) * len(there)))
         return Sitting(share, float((share - 0.5) / error), len(here))
 
+    def at(self, points_xyz: FloatArray, radius: float) -> NDArray[np.float64]:
+        """Local contrast ``(n,)`` at points ``(n, 3)`` x y z in Å, for a particle of a radius in Å."""
+        return self.contrast(self.scan.cells(points_xyz), radius)
+
     def contrast(self, cells: FloatArray, radius: float) -> NDArray[np.float64]:
         """Local contrast ``(n,)`` at places ``(n, 3)`` z y x of the small copy."""
         size = angstrom_to_cells(radius, self.scan.small_spacing)

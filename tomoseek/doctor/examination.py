@@ -58,11 +58,13 @@ def _look(seen: Examined, tomogram: Tomogram) -> Iterator[Finding]:
     text = f"{shape} voxels (z y x) at {tomogram.voxel_spacing:g} Å"
     numbers = {"shape_zyx": tomogram.shape, "voxel_spacing": tomogram.voxel_spacing, "source": tomogram.source}
     yield Finding(Level.fine, "shape", text, tomogram.run, numbers)
-    yield from check_spacing(tomogram)
+    doubts = list(check_spacing(tomogram))
+    yield from doubts
     contrast = tomogram.contrast
     seen.scan = scan_volume(tomogram, contrast)
     yield from check_values(tomogram, seen.scan)
-    yield from check_polarity(tomogram, seen.scan)
+    if not doubts:  # protein is told by its size
+        yield from check_polarity(tomogram)
     yield from check_axes(tomogram, seen.scan)
 
 

@@ -4,24 +4,25 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from tomoseek.doctor.density import Density
 from tomoseek.doctor.findings import Finding, Level
 from tomoseek.errors import InputError
-from tomoseek.geometry import FloatArray, indices_to_points, points_to_indices
+from tomoseek.geometry import FloatArray, indices_to_points
 from tomoseek.messages import listed
 from tomoseek.picks.copick_picks import list_picks, read_picks
 from tomoseek.picks.points import check_inside
+from tomoseek.picks.readings import judge_points
 from tomoseek.tomograms.project import local_path
 from tomoseek.tomograms.tomogram import Tomogram
 
 SAME_PLACE = 0.2  # of a radius: picks nearer than this are one particle
 FEWEST = 4  # picks that a judgement is based on
-SITS, SITS_NOT, SURE = 0.8, 0.65, 3.0  # shares as in `Sitting`, and standard errors
+SITS, SURE = 0.65, 3.0  # a share as in `Sitting`, and standard errors: real and simulated particles have 0.97 and more
 MANY = 10  # picks of which some have to sit on something
 CORNER = 0.3  # of the volume's sides: no class keeps to a corner of this size
-AS_GIVEN = "as given"
 UNKNOWN_RADIUS = 75.0  # Å, for objects without one
 
 
@@ -105,59 +106,47 @@ def check_places(picks: PickFile, tomogram: Tomogram, radius: float | None) -> I
 
 
 def check_sitting(picks: PickFile, tomogram: Tomogram, density: Density, radius: float | None) -> Iterator[Finding]:
-    """Report picks that sit on nothing, and another reading of their numbers that would sit on something."""
-    run, num_picks = tomogram.run, len(picks.points_xyz)
+    """Report picks that sit on nothing, and another reading of their numbers in which they sit on something."""
+    run, points, num_picks = tomogram.run, picks.points_xyz, len(picks.points_xyz)
     if num_picks < FEWEST:
         return
     size = radius or UNKNOWN_RADIUS
-    inside = {
-        name: sitting
-        for name, points in readings(picks.points_xyz, tomogram).items()
-        if (sitting := density.sitting(points, size)) is not None and sitting.num_inside == num_picks
-    }
-    given = inside.pop(AS_GIVEN, None)
-    if given is not None and given.share >= SITS_NOT and given.sure >= SURE:
+    given = density.sitting(points, size)
+    numbers = {"denser_than_random": given and round(given.share, 3)}
+    if given is not None and given.num_inside == num_picks and given.share >= SITS and given.sure >= SURE:
         return
-    numbers = {"as_given": given and round(given.share, 3), **{name: round(s.share, 3) for name, s in inside.items()}}
-    fitting = [name for name, s in inside.items() if s.share >= SITS and s.sure >= SURE]
-    best = max(fitting, key=lambda name: inside[name].share, default=None)
-    if best is not None and (given is None or inside[best].share - given.share > SITS - SITS_NOT):
+
+    def like_protein(places_xyz: FloatArray) -> NDArray[np.float64]:
+        return density.at(places_xyz, size)
+
+    def like_ice(places_xyz: FloatArray) -> NDArray[np.float64]:
+        return -density.at(places_xyz, size)
+
+    verdict, inverse = (
+        judge_points(points, score, tomogram.shape, tomogram.voxel_spacing) for score in (like_protein, like_ice)
+    )
+    if verdict.better is not None:
+        text = (
+            f"{picks}: they sit on nothing as they are; read as {verdict.better.name}, {verdict.num_better} of "
+            f"{num_picks} sit on something: {verdict.better.mend}"
+        )
+        yield Finding(Level.warning, "picks on nothing", text, run, {**numbers, "reading": verdict.better.name})
+    elif inverse.is_like and not verdict.is_like:
         yield Finding(
-            Level.warning, "picks on nothing", f"{picks}: these {num_picks} sit on nothing as they are, and fit if "
-            f"they are {best}: points are x y z in Å from the corner", run, numbers,
+            Level.warning, "picks on nothing", f"{picks}: they sit where the tomogram is least dense, if protein is "
+            f"{tomogram.polarity.value}: is the polarity the other one (data.polarity)?", run, numbers,
         )  # fmt: skip
-    elif given is not None and given.share < 1 - SITS and given.sure < -SURE:
+    elif not verdict.is_like and num_picks >= MANY and given is not None and given.share < SITS and given.sure < SURE:
         yield Finding(
-            Level.warning, "picks on nothing", f"{picks}: these {num_picks} sit where the tomogram is least dense, if "
-            f"protein is {tomogram.polarity.value}: is the polarity the other one (data.polarity)?", run, numbers,
-        )  # fmt: skip
-    elif given is not None and num_picks >= MANY and given.share < SITS_NOT and given.sure < SURE:
-        yield Finding(
-            Level.warning, "picks on nothing", f"{picks}: these {num_picks} are hardly denser than places at random "
+            Level.warning, "picks on nothing", f"{picks}: they are hardly denser than places at random "
             f"({given.share:.2f}; 0.5 is chance, 1 is best), in no reading of their numbers: do they belong to this "
             "tomogram?", run, numbers,
         )  # fmt: skip
-    elif is_cornered(picks.points_xyz, tomogram):
+    elif is_cornered(points, tomogram):
         yield Finding(
             Level.warning, "corner", f"{picks}: all {num_picks} lie in one corner of the tomogram: are they in voxels, "
             "or in pixels of another binning?", run, numbers,
         )  # fmt: skip
-
-
-def readings(points_xyz: FloatArray, tomogram: Tomogram) -> dict[str, FloatArray]:
-    """Return points (x y z, Å) as they are, and as they would be if their numbers meant something else."""
-    spacing, top = tomogram.voxel_spacing, indices_to_points(np.array(tomogram.shape) - 1, tomogram.voxel_spacing)[0]
-    flipped = points_xyz.copy()
-    flipped[:, 2] = top[2] - flipped[:, 2]
-    backwards = points_to_indices(points_xyz, 1.0)
-    return {
-        AS_GIVEN: points_xyz,
-        "voxels": points_xyz * spacing,
-        "nanometres": points_xyz * 10,
-        "z y x": backwards,
-        "voxels z y x": backwards * spacing,
-        "flipped in z": flipped,
-    }
 
 
 def is_cornered(points_xyz: FloatArray, tomogram: Tomogram) -> bool:

@@ -4,18 +4,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tomoseek.config import Polarity
 from tomoseek.doctor.findings import Finding, Level
 from tomoseek.doctor.scan import FAR_OUT, Scan
 from tomoseek.doctor.wedge import find_wedge
-from tomoseek.tomograms.normalise import estimate_polarity
+from tomoseek.tomograms.polarity import estimate_polarity
 from tomoseek.tomograms.tomogram import Tomogram
 
 NEVER_WRITTEN = 1.0  # Å; what programs write that know of no voxel size
 LEAST_SPACING, MOST_SPACING = 1.5, 60.0  # Å; no tomogram is reconstructed finer or coarser
 LEAST_SIDE, MOST_SIDE = 200.0, 50_000.0  # Å along x and y; less is a crop or a wrong spacing
 MOST_BLANK, MOST_CLIPPED = 0.5, 0.01  # shares of all voxels
-OTHER = {Polarity.dark: Polarity.bright, Polarity.bright: Polarity.dark}
 
 
 def check_spacing(tomogram: Tomogram) -> Iterator[Finding]:
@@ -102,11 +100,10 @@ def check_values(tomogram: Tomogram, scan: Scan) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def check_polarity(tomogram: Tomogram, scan: Scan) -> Iterator[Finding]:
+def check_polarity(tomogram: Tomogram) -> Iterator[Finding]:
     """Report background, spread and whether the polarity looks as stated."""
     contrast, run, stated = tomogram.contrast, tomogram.run, tomogram.polarity
-    looks = estimate_polarity(scan.small)  # in which protein is bright, if the one stated is right
-    guess = None if looks is None else stated if looks is Polarity.bright else OTHER[stated]
+    guess = estimate_polarity(tomogram, tomogram.voxel_spacing)
     numbers = {
         "background": contrast.centre, "spread": contrast.scale, "stated": stated.value,
         "looks": guess.value if guess else None,
