@@ -26,7 +26,7 @@ CLAIMS = ".claims"
 
 def start_index(
     kind: type[Index], folder: Path, source: str | Path | Encoder, storage: Storage, keep_fraction: float, tile: int,
-    overlap: int, device_name: str,
+    overlap: int, resample: str | float | None, device_name: str,
 ) -> Index:  # fmt: skip
     """Start an index, or open the one that is there, ready to add to it; see `Index.create`."""
     check_tile(tile, overlap)
@@ -36,14 +36,14 @@ def start_index(
     else:
         encoder, words = load_encoder(source, device), str(source)
     header = new_header(
-        encoder, words, storage=storage, keep_fraction=keep_fraction, tile=tile, overlap=overlap
+        encoder, words, storage=storage, keep_fraction=keep_fraction, tile=tile, overlap=overlap, resample=resample
     )  # fmt: skip
     with claim(folder, INDEX_FILE, wait=True):
         if not (folder / INDEX_FILE).exists():
             kind(folder, header, {}).write_header()
         index = kind.open(folder, repairing=True)
         index.check_encoder(header.fingerprint, header.encoder)
-        for setting in ("storage", "keep_fraction", "tile", "overlap", "stride", "dimension"):
+        for setting in ("storage", "keep_fraction", "tile", "overlap", "resample", "stride", "dimension"):
             before, now = getattr(index.header, setting), getattr(header, setting)
             if before != now:
                 raise InputError(
@@ -109,6 +109,7 @@ def add_tomogram(
     A run's folder appears in the index when it is whole: whenever the program is stopped, what is there is a usable
     index.
     """
+    tomogram = tomogram.resampled(index.header.resample, encoder.config.voxel_spacing)
     if mismatch := tomogram.unfamiliar_spacing(encoder.config.voxel_spacing, "the encoder"):
         warn(mismatch)
     with claim(index.folder, tomogram.run) as mine:
@@ -141,7 +142,8 @@ def embed_claimed(
     shard = gather(blocks, header.dimension, Storage(header.storage), grid, header.keep_fraction)
     index.entries[tomogram.run] = shard.save(
         folder, tomogram_type=tomogram.tomogram_type, voxel_spacing=float(tomogram.voxel_spacing),
-        shape=[int(size) for size in tomogram.shape], contrast=contrast,
+        shape=[int(size) for size in tomogram.shape], stored_spacing=float(tomogram.stored.voxel_spacing),
+        stored_shape=[int(size) for size in tomogram.stored.shape], contrast=contrast,
         seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip
     return True
@@ -153,5 +155,6 @@ def is_same(entry: ShardEntry, tomogram: Tomogram, contrast: list[float]) -> boo
         entry.tomogram_type == tomogram.tomogram_type
         and np.isclose(entry.voxel_spacing, tomogram.voxel_spacing)
         and tuple(entry.shape) == tuple(tomogram.shape)
+        and tuple(entry.stored_shape) == tuple(tomogram.stored.shape)
         and np.allclose(entry.contrast, contrast, rtol=1e-4)
     )

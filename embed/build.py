@@ -45,7 +45,7 @@ def run(config: BuildConfig) -> None:
     tomograms = find_tomograms(config.data)
     index = Index.create(
         config.index, config.encoder, storage=config.storage, keep_fraction=config.keep_fraction, tile=config.tile,
-        overlap=config.overlap, device=device,
+        overlap=config.overlap, resample=config.data.resample, device=device,
     )  # fmt: skip
     for tomogram in tomograms[processes.process_index :: processes.num_processes]:
         index.add(tomogram, batch_size=config.batch_size)

@@ -18,9 +18,11 @@ class ShardEntry:
     Parameters
     ----------
     voxel_spacing
-        Å.
+        Å, of the voxels that were embedded.
     shape, cells
-        Voxels and stride-4 cells of the tomogram, z y x.
+        Voxels and stride-4 cells of the tomogram as it was embedded, z y x.
+    stored_spacing, stored_shape
+        The same of its file: another where it was resampled.
     contrast
         Centre, scale and sign that the voxels were normalised with.
     sizes
@@ -33,6 +35,8 @@ class ShardEntry:
     voxel_spacing: float
     shape: list[int]
     cells: list[int]
+    stored_spacing: float
+    stored_shape: list[int]
     contrast: list[float]
     num_vectors: int
     seconds: float

@@ -80,8 +80,8 @@ def read_examples(index: "Index", points_xyz: ArrayLike, run: str, reach_angstro
     """
     shard, entry, header = index.shard(run), index.entries[run], index.header
     points = checked_points(points_xyz, run)
-    z, y, x = entry.shape
-    check_inside(points, (z, y, x), entry.voxel_spacing, f"example points of run {run}")
+    z, y, x = entry.stored_shape
+    check_inside(points, (z, y, x), entry.stored_spacing, f"example points of run {run}")
     cells = voxel_to_cell(points_to_indices(points, entry.voxel_spacing), header.stride)
     if header.constants is not None and header.constants.recentre_gain is not None:
         reach_cells = angstrom_to_cells(reach_angstrom, entry.voxel_spacing, header.stride)

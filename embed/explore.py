@@ -14,7 +14,7 @@ from tomoseek import plots
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_bytes, atomic_write_json
-from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points
+from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, clip_inside, indices_to_points
 from tomoseek.picks.peaks import suppress
 from tomoseek.picks.points import Picks
 from tomoseek.picks.tables import write_csv
@@ -123,6 +123,7 @@ def places_of(index: Index, run_name: str, most: int, config: ExploreConfig) -> 
     apart = angstrom_to_cells(config.separation, entry.voxel_spacing, stride)
     cells = cells[suppress(cells, logits[tuple(cells.T)], apart, max_kept=most)]
     points = indices_to_points(cell_to_voxel(cells, stride), entry.voxel_spacing)
+    points = clip_inside(points, *index.frame(run_name)[1:])
     return Places(np.full(len(cells), run_name), points, shard.read_vectors(shard.rows(cells)))
 
 

@@ -13,7 +13,7 @@ from tomoseek.network.strides import EMBEDDING_STRIDE
 if TYPE_CHECKING:
     from tomoseek.network.encoder import Encoder
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(kw_only=True)
@@ -30,6 +30,8 @@ class IndexHeader:
         Numbers in a vector.
     storage, keep_fraction, tile, overlap
         How the tomograms were embedded.
+    resample
+        What voxel spacing they were brought to before: ``auto`` for that of the encoder, Å, or None, as they were.
     constants
         What a search may promise with this encoder; None where nobody measured it.
     """
@@ -44,6 +46,7 @@ class IndexHeader:
     keep_fraction: float
     tile: int
     overlap: int
+    resample: str | float | None
     constants: SearchConstants | None = None
 
 
@@ -55,6 +58,7 @@ def new_header(
     keep_fraction: float = 1.0,
     tile: int = 96,
     overlap: int = 16,
+    resample: str | float | None = "auto",
 ) -> IndexHeader:
     """Describe an index about to be built.
 
@@ -78,6 +82,7 @@ def new_header(
         keep_fraction=keep_fraction,
         tile=tile,
         overlap=overlap,
+        resample=resample,
         constants=encoder.search_constants,
     )
 

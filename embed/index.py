@@ -19,6 +19,7 @@ from embed.header import IndexHeader, read_header
 from embed.search import Found, search
 from embed.shard import Shard, Storage
 from embed.surroundings import Surroundings, measure_surroundings
+from tomoseek.config import check_resample
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json
 from tomoseek.messages import listed
@@ -35,7 +36,7 @@ RUNS_FOR_SURROUNDINGS = 8
 
 
 class Frame(NamedTuple):
-    """Where points of a run lie: its shape z y x in voxels, and Å per voxel."""
+    """Where points of a run lie: its shape z y x in voxels, and Å per voxel, as its file has them."""
 
     run: str
     shape: tuple[int, int, int]
@@ -101,6 +102,7 @@ class Index:
         keep_fraction: float = 1.0,
         tile: int = 96,
         overlap: int = 16,
+        resample: str | float | None = "auto",
         device: str = "auto",
     ) -> "Index":
         """Start an index, or open the one that was made in this folder in the same way.
@@ -119,6 +121,9 @@ class Index:
             Share of each tomogram's cells to keep, the most particle-like first.
         tile, overlap
             Voxels along the edge of a tile, and shared by neighbours.
+        resample
+            Voxel spacing that tomograms are brought to as they are added: ``auto`` for the one that the encoder knows,
+            Å, or None, as they are.
         device
             ``auto``, ``cpu`` or ``cuda``.
 
@@ -129,7 +134,8 @@ class Index:
         """
         from embed.adding import start_index
 
-        return start_index(cls, Path(folder), encoder, Storage(storage), keep_fraction, tile, overlap, device)
+        kept = check_resample(resample)
+        return start_index(cls, Path(folder), encoder, Storage(storage), keep_fraction, tile, overlap, kept, device)
 
     def use(self, encoder: "Encoder", device: "torch.device") -> None:
         """Embed what is added with this encoder, which must be the one that the index was made by."""
@@ -248,8 +254,13 @@ class Index:
     def frame(self, run: str) -> Frame:
         """Say where the points of a run lie."""
         entry = self.entries[run]
-        z, y, x = entry.shape
-        return Frame(run, (z, y, x), entry.voxel_spacing)
+        z, y, x = entry.stored_shape
+        return Frame(run, (z, y, x), entry.stored_spacing)
+
+    @property
+    def frames(self) -> dict[str, Frame]:
+        """By run, where its points lie."""
+        return {run: self.frame(run) for run in self.entries}
 
     def surroundings(self, seed: int = 0) -> Surroundings:
         """Look at a few runs, drawn at random, for what the project holds besides any examples."""

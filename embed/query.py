@@ -77,7 +77,7 @@ def run(config: QueryConfig) -> None:
     index, root = searched.index, searched.root
     at = config.run or (searched.runs[0] if config.tomogram is not None and len(searched.runs) == 1 else None)
     points = collect_examples(
-        root, index.entries, points=config.points, examples=config.examples,
+        root, index.frames, points=config.points, examples=config.examples,
         run=at if config.points is not None or config.run else None, default_run=at, name=config.name,
     )  # fmt: skip
     for name in points:
@@ -132,7 +132,7 @@ def collect_negatives(
         return {}
     name = names[0] if len(names) == 1 else None
     found = collect_examples(
-        searched.root, searched.index.entries, points=None, examples=negatives, run=None, default_run=default_run,
+        searched.root, searched.index.frames, points=None, examples=negatives, run=None, default_run=default_run,
         name=name, word="negatives",
     )  # fmt: skip
     strays = sorted(set(found) - set(names))

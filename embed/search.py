@@ -16,7 +16,7 @@ from embed.prototype import RIVAL_WEIGHT, Prototype, fit, leave_one_out
 from embed.score_map import PARTICLE_MARGIN, lowest_logit, similarity_map
 from embed.threads import in_threads
 from tomoseek.errors import InputError
-from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points
+from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, clip_inside, indices_to_points
 from tomoseek.picks.peaks import find_peaks
 from tomoseek.picks.pick_set import PickSet
 from tomoseek.picks.points import Picks
@@ -205,7 +205,7 @@ def rank(
         cells, scores = find_peaks(
             score_map, radius_cells=radius_cells, threshold=lowest, max_peaks=max_picks, shape_map=likeness
         )
-        indices = np.clip(cell_to_voxel(cells, stride), 0, np.array(entry.shape) - 1)
-        return Picks(indices_to_points(indices, entry.voxel_spacing), np.asarray(scores, dtype=np.float64))
+        points = indices_to_points(cell_to_voxel(cells, stride), entry.voxel_spacing)
+        return Picks(clip_inside(points, *index.frame(run)[1:]), np.asarray(scores, dtype=np.float64))
 
     return dict(zip(runs, in_threads(rank_run, runs), strict=True))

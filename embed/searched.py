@@ -70,7 +70,7 @@ def _files(data: DataConfig, files: Any, index_folder: str, encoder: str | None)
         if tomogram.run in tomograms:
             raise InputError(f"tomogram: expected files of different names, found two of '{tomogram.run}'; rename one")
         tomograms[tomogram.run] = tomogram
-    index = Index.create(index_folder, encoder or "shipped")
+    index = Index.create(index_folder, encoder or "shipped", resample=data.resample)
     for tomogram in tomograms.values():
         index.add(tomogram)
     return Searched(index, list(tomograms), None, tomograms.__getitem__)
@@ -90,7 +90,7 @@ def _project(data: DataConfig, index_folder: str, encoder: str | None) -> Search
 
     def tomogram(run: str) -> Tomogram:
         entry = index.entries[run]
-        chosen = replace(data, runs=[run], tomogram_type=entry.tomogram_type, voxel_spacing=entry.voxel_spacing)
+        chosen = replace(data, runs=[run], tomogram_type=entry.tomogram_type, voxel_spacing=entry.stored_spacing)
         return find_tomograms(chosen)[0]
 
     return Searched(index, runs, root, tomogram)

@@ -92,6 +92,11 @@ def describe(
             "num_steps": state.step,
             "thresholds_held_out": bool(labels.held_out),
             "validation": {"weighted_f4": result.weighted_f4, "classes": result.f4},
+            "resampled_from": {
+                run.name: run.tomogram.stored.voxel_spacing
+                for run in labels.training + labels.held_out
+                if run.tomogram.stored is not run.tomogram
+            },
             "settings": state.settings,
         },
         calibration=result.calibration,

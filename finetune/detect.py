@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from finetune.decoder import HEATMAP_STRIDE
 from tomoseek.errors import InputError
-from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points
+from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, clip_inside, indices_to_points
 from tomoseek.picks.conflicts import rival_pairs, winners
 from tomoseek.picks.peaks import find_peaks
 from tomoseek.picks.points import Picks
@@ -87,9 +87,8 @@ def find_particles(
             threshold=config.min_score,
             max_peaks=MAX_PEAKS,
         )
-        # The last cell of an odd axis is half outside the volume.
-        indices = np.clip(cell_to_voxel(cells, HEATMAP_STRIDE), 0, np.array(tomogram.shape) - 1)
-        found[name] = Picks(indices_to_points(indices, tomogram.voxel_spacing), scores)
+        points = indices_to_points(cell_to_voxel(cells, HEATMAP_STRIDE), tomogram.voxel_spacing)
+        found[name] = Picks(clip_inside(points, tomogram.stored.shape, tomogram.stored.voxel_spacing), scores)
     return found
 
 

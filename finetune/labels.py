@@ -65,6 +65,14 @@ class Labels:
         """Runs on which thresholds are chosen: those held out, or for want of them those of the training."""
         return self.held_out or self.training
 
+    def resampled(self, resample: str | float | None, known: float) -> "Labels":
+        """Return the same with tomograms at the voxel spacing of a network, see `Tomogram.resampled`."""
+        training, held_out = (
+            [LabelledRun(run.tomogram.resampled(resample, known), run.points_xyz) for run in runs]
+            for runs in (self.training, self.held_out)
+        )
+        return Labels(training, held_out, self.radii)
+
 
 def label_digests(points_xyz: dict[str, Points]) -> dict[str, str]:
     """Hash each class's labels (to 0.1 Å): they give a run away under another name or in another folder."""

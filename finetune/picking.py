@@ -12,7 +12,7 @@ from finetune.calibration import calibrate
 from finetune.checkpoint import Description
 from finetune.detect import DetectConfig, find_particles, keep_above, one_per_site
 from finetune.ensemble import load_ensemble
-from tomoseek.config import CONFIG_DIR
+from tomoseek.config import CONFIG_DIR, check_resample
 from tomoseek.errors import InputError
 from tomoseek.picks.pick_set import PickSet
 from tomoseek.running import pick_device
@@ -87,18 +87,20 @@ class TrainedPicker:
 
     def pick(
         self, tomogram: Tomogram, thresholds: Mapping[str, float] | None = None, one_per_site: bool = False,
-        **detect: Any,
+        resample: str | float | None = "auto", **detect: Any,
     ) -> PickSet:  # fmt: skip
         """Search a tomogram; as ``finetune predict`` does, but nothing is written.
 
         Parameters
         ----------
         tomogram
-            Volume to search, at the voxel spacing the picker learned at.
+            Volume to search.
         thresholds
             Least score of a pick by class; classes that are not named keep that of the checkpoint.
         one_per_site
             Of picks of different classes in one place, keep only the most probable.
+        resample
+            Voxel spacing it is brought to first: ``auto`` for the one the picker learned at, Å, or None, as it is.
         detect
             How to search, by the names under ``detect`` in ``configs/finetune_predict.yaml``, as ``flips=True``;
             what is not named is as it stands there.
@@ -110,9 +112,10 @@ class TrainedPicker:
         Raises
         ------
         InputError
-            If the voxel spacing is another, or a threshold is of no class or below what candidates reach.
+            If the voxel spacing is another in the end, or a threshold is of no class or below what candidates reach.
         """
         config = detect_config(detect)
+        tomogram = tomogram.resampled(check_resample(resample), self.voxel_spacing)
         least = self.choose_thresholds(thresholds, config.min_score)
         return self.select(self.candidates(tomogram, config), least, one_per_site)
 
@@ -127,7 +130,7 @@ class TrainedPicker:
         self.check_spacing(tomogram)
         heatmap_peaks = find_particles(tomogram, self._network, self.radii, config, self._device)
         found = calibrate(heatmap_peaks, self._calibration)
-        return PickSet({(tomogram.run, name): found[name] for name in self.radii}, self.radii, [tomogram])
+        return PickSet({(tomogram.run, name): found[name] for name in self.radii}, self.radii, [tomogram.stored])
 
     def select(self, candidates: PickSet, thresholds: Mapping[str, float], unrivalled: bool = False) -> PickSet:
         """Keep the candidates of one tomogram that reach their class's threshold, and of rivals the most probable."""
@@ -146,7 +149,7 @@ class TrainedPicker:
             If its voxel spacing is another.
         """
         if mismatch := tomogram.unfamiliar_spacing(self.voxel_spacing, "the picker"):
-            raise InputError(f"{mismatch}, or train at its spacing")
+            raise InputError(f"{mismatch}: leave data.resample at auto, or train at its spacing")
 
     def choose_thresholds(self, override: Mapping[str, float] | None, min_score: float) -> dict[str, float]:
         """Return each class's threshold: the checkpoint's unless overridden.

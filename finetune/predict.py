@@ -50,7 +50,7 @@ def run(config: PredictConfig) -> None:
     user_id, session_id = config.picks.owner()
     picker = load_picker([config.checkpoint, *config.ensemble], config.device)
     thresholds = picker.choose_thresholds(config.thresholds, config.detect.min_score)
-    tomograms = find_tomograms(config.data)
+    tomograms = [each.resampled(config.data.resample, picker.voxel_spacing) for each in find_tomograms(config.data)]
     for tomogram in tomograms:
         picker.check_spacing(tomogram)
     root = open_project(config.data.project)
@@ -74,7 +74,7 @@ def run(config: PredictConfig) -> None:
         print(f"[{number}/{len(tomograms)}] {tomogram.run}: {counts} ({watch.seconds:.0f} s)", flush=True)
 
     out_dir = Path(config.out_dir)
-    together = PickSet(picks, picker.radii, tomograms)
+    together = PickSet(picks, picker.radii, [tomogram.stored for tomogram in tomograms])
     together.to_csv(out_dir / "picks.csv")
     for name in picker.classes:
         pixel_size = config.tilt_series_pixel_size if config.relion == 4 else None

@@ -51,6 +51,7 @@ def run(config: TrainConfig, on_validation: Callable[[int, float], None] | None 
     picker = fresh_picker(
         config.encoder, config.unfreeze, len(labels.radii), config.decoder_channels, config.seed
     ).to(device)  # fmt: skip
+    labels = labels.resampled(config.data.resample, picker.encoder.config.voxel_spacing)
     announce(config, labels, picker)
     groups = parameter_groups(picker, config.learning_rate, config.encoder_learning_rate_scale)
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)

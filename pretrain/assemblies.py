@@ -178,6 +178,6 @@ def common_spacing(sources: list[tuple[Tomogram, ...]]) -> float:
     if not is_same_spacing(max(spacings), min(spacings)):
         raise InputError(
             f"data.project: expected tomograms of one voxel spacing, found {min(spacings):g} to {max(spacings):g} Å; "
-            "choose runs of one spacing with data.runs or data.voxel_spacing"
+            "choose runs of one spacing, or bring them to one with data.resample=10"
         )
     return spacings[0]

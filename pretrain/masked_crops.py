@@ -13,10 +13,14 @@ from tomoseek.tomograms.tomogram import Tomogram
 
 
 def find_sources(config: PretrainConfig) -> list[tuple[Tomogram, ...]]:
-    """List the project's tomograms: for each run its halves (``half_types``), or the one reconstruction."""
+    """List the project's tomograms: for each run its halves (``half_types``), or the one reconstruction.
+
+    They are at the voxel spacing of the encoder, as far as ``data.resample`` says so.
+    """
     types = config.half_types or [config.data.tomogram_type]
     per_type = [find_tomograms(dataclasses.replace(config.data, tomogram_type=name)) for name in types]
-    return list(zip(*per_type, strict=True))
+    known = config.model.voxel_spacing
+    return [tuple(each.resampled(config.data.resample, known) for each in run) for run in zip(*per_type, strict=True)]
 
 
 class MaskedCrops:

@@ -183,7 +183,8 @@ def test_a_nan_anywhere_is_found_with_its_place(project: Path) -> None:
     volume[17, 30, 41] = np.nan
     volume[17, 30, 42] = np.inf
     put(project, volume)
-    assert any("2 NaN or infinite" in c["text"] for c in complaints(project))
+    found = only(complaints(project), "warning", "NaN", "2 voxels are NaN or infinite, the first at z y x 17 30 41")
+    assert found["numbers"] == {"num_bad": 2, "first_bad_zyx": [17, 30, 41]}
 
 
 def test_hot_voxels_are_counted_and_a_gold_bead_is_none(project: Path) -> None:

@@ -48,12 +48,13 @@ def index_of(shard: Shard, folder: Path, run: str = "a", constants: SearchConsta
     header = IndexHeader(
         format=FORMAT, fingerprint="0" * 16, encoder="planted", encoder_config={}, stride=EMBEDDING_STRIDE,
         dimension=shard.vectors.d, storage="int8", keep_fraction=1.0, tile=96, overlap=16,
-        constants=constants,
+        resample="auto", constants=constants,
     )  # fmt: skip
     shape = [4 * n for n in GRID]
     shard.save(
-        folder / run, tomogram_type="wbp", voxel_spacing=SPACING, shape=shape, contrast=[0.0, 1.0, -1.0], seconds=0.0
-    )
+        folder / run, tomogram_type="wbp", voxel_spacing=SPACING, shape=shape, stored_spacing=SPACING,
+        stored_shape=shape, contrast=[0.0, 1.0, -1.0], seconds=0.0,
+    )  # fmt: skip
     Index(folder, header, {}).write_header()
     return Index.open(folder)
 
@@ -191,7 +192,7 @@ def test_damaged_or_missing_index_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a" / "entry.json").write_text('{"shape": [1')
     with pytest.raises(InputError, match=r"a/entry.json is missing or damaged"):
         Index.open(tmp_path)
-    for content, message in (('{"format": 3', "damaged"), ('{"header": {"format": 1}}', "expected format 3, found 1")):
+    for content, message in (('{"format": 3', "damaged"), ('{"header": {"format": 1}}', "expected format 4, found 1")):
         (tmp_path / "index.json").write_text(content)
         with pytest.raises(InputError, match=message):
             Index.open(tmp_path)

@@ -48,7 +48,7 @@ def test_a_picker_in_python_searches_as_the_command_does_and_refuses_what_it_can
         "flips": True, "tile": [64, 128, 128], "overlap": 16})  # fmt: skip
     tomogram = Tomogram.from_array(np.random.default_rng(0).normal(size=SIZE), voxel_spacing=13.5)
     with pytest.raises(InputError, match=r"10 Å per voxel.*found 13.5 Å"):
-        picker.pick(tomogram)
+        picker.pick(tomogram, resample=None)
     with pytest.raises(InputError, match="found tiles"):
         picker.pick(tomogram, tiles=[16, 32, 40])
     with pytest.raises(InputError, match="at least one folder"):

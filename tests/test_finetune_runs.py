@@ -229,6 +229,7 @@ def test_predict_refuses_another_voxel_spacing(searched, tmp_path):
     root = create_project(tmp_path, [])
     add_tomogram(root, "coarse", "wbp", 13.5, np.random.default_rng(0).normal(size=SIZE).astype(np.float32))
     words = (f"data.project={tmp_path}", f"checkpoint={searched}", f"out_dir={tmp_path}")
+    words = (*words, "data.resample=null")
     with pytest.raises(InputError, match=r"coarse.*10 Å per voxel.*found 13.5 Å"):
         predict.run(settings("predict", predict.PredictConfig, *words))
 

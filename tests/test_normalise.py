@@ -48,11 +48,11 @@ def test_measuring_reads_a_bounded_number_of_voxels():
         shape = (1000, 4000, 4000)
         num_read = 0
 
-        def read(self, region):
+        def measured(self, region):
             assert all(part.start % 32 == 0 and part.stop - part.start == 32 for part in region)  # as chunks lie
             size = [len(range(*part.indices(length))) for part, length in zip(region, self.shape, strict=True)]
             self.num_read += int(np.prod(size))
-            return np.random.default_rng(self.num_read).normal(size=size).astype(np.float32)
+            return np.random.default_rng(self.num_read).normal(size=int(np.prod(size))).astype(np.float32)
 
     volume = Counting()
     measure_contrast(volume, Polarity.dark)
@@ -68,18 +68,6 @@ def test_padding_of_one_value_does_not_count():
 def test_a_constant_volume_is_refused():
     with pytest.raises(InputError, match=r"expected a tomogram with contrast, found one single value.*TS_1"):
         measure_contrast(tomogram_of(np.full((16, 16, 16), 4.0)), Polarity.dark)
-    mask = np.zeros((16, 16, 16))
-    mask[0] = 1
+    mask = (np.random.default_rng(0).random((16, 16, 16)) < 0.1).astype(float)
     with pytest.raises(InputError, match=r"expected a tomogram with contrast, found over two thirds"):
         measure_contrast(tomogram_of(mask), Polarity.dark)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_and_infinity_are_refused_when_measured_and_when_cropped(bad: float):
-    volume = np.random.default_rng(0).normal(size=(32, 32, 32))
-    contrast = measure_contrast(tomogram_of(volume), Polarity.dark)
-    volume[3, 4, 5] = bad
-    with pytest.raises(InputError, match=r"expected finite values .*found 1 NaN or infinite"):
-        measure_contrast(tomogram_of(volume), Polarity.dark)
-    with pytest.raises(InputError, match=r"expected finite values .*found 1 NaN or infinite"):
-        contrast.apply(volume)

@@ -70,9 +70,20 @@ def test_an_adapted_encoder_takes_the_voxel_spacing_of_the_tomograms(
 ) -> None:
     root = create_project(tmp_path / "project", [COMPLEXES["ribosome"]])
     add_tomogram(root, "one", "wbp", 7.84, noise(0).read())
-    adapt(monkeypatch, f"data.project={tmp_path / 'project/copick.json'}", f"out_dir={tmp_path / 'out'}")
+    as_it_is = "data.resample=null"
+    adapt(monkeypatch, f"data.project={tmp_path / 'project/copick.json'}", f"out_dir={tmp_path / 'out'}", as_it_is)
     assert load_encoder(str(tmp_path / "out")).config.voxel_spacing == pytest.approx(7.84)
     assert np.isfinite(json.loads((tmp_path / "out/log.jsonl").read_text().splitlines()[0])["loss"])
+
+
+def test_tomograms_are_brought_to_the_voxel_spacing_of_the_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = create_project(tmp_path / "project", [COMPLEXES["ribosome"]])
+    add_tomogram(root, "one", "wbp", 7.84, noise(0).read())
+    add_tomogram(root, "two", "wbp", 13.5, noise(1).read())
+    adapt(monkeypatch, f"data.project={tmp_path / 'project/copick.json'}", f"out_dir={tmp_path / 'out'}")
+    assert load_encoder(str(tmp_path / "out")).config.voxel_spacing == 10.0
 
 
 def test_tomograms_of_two_spacings_are_refused(
@@ -82,6 +93,7 @@ def test_tomograms_of_two_spacings_are_refused(
     add_tomogram(root, "one", "wbp", 7.84, noise(0).read())
     add_tomogram(root, "two", "wbp", 13.5, noise(1).read())
     with pytest.raises(SystemExit) as exit_info:
-        adapt(monkeypatch, f"data.project={tmp_path / 'project/copick.json'}", f"out_dir={tmp_path / 'out'}")
+        project, out_dir = f"data.project={tmp_path / 'project/copick.json'}", f"out_dir={tmp_path / 'out'}"
+        adapt(monkeypatch, project, out_dir, "data.resample=null")
     assert exit_info.value.code == 2
     assert "expected tomograms of one voxel spacing, found 7.84 to 13.5" in capsys.readouterr().err

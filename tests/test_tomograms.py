@@ -16,7 +16,6 @@ from tomoseek.complexes import CHALLENGE, COMPLEXES, Complex
 from tomoseek.config import DataConfig, Polarity
 from tomoseek.errors import InputError
 from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
-from tomoseek.tomograms.opening import open_zarr
 from tomoseek.tomograms.project import create_project, ensure_object, object_radii, open_project
 
 
@@ -213,15 +212,3 @@ def test_volumes_that_are_no_tomogram_are_not_added(tmp_path: Path):
     with pytest.raises(InputError, match=r"expected a tomogram type without .* found 'my_wbp': use 'my-wbp'"):
         add_tomogram(root, "TS_1", "my_wbp", 10.0, volume_of((4, 5, 6)))
     assert list(root.runs) == []
-
-
-def test_nan_anywhere_in_a_crop_names_the_tomogram(tmp_path: Path):
-    volume = volume_of((16, 16, 16))
-    group = zarr.open_group(str(tmp_path / "ts.zarr"), mode="w")
-    group.create_dataset("0", data=volume)
-    tomogram = open_zarr(tmp_path / "ts.zarr", voxel_spacing=10.0)
-    assert tomogram.contrast.scale > 0
-    volume[2, 3, 4] = np.nan
-    group["0"][:] = volume
-    with pytest.raises(InputError, match=r"ts/ts at 10 Å .* crop from z y x \(0, 0, 0\): expected finite values"):
-        tomogram.crop((0, 0, 0), (8, 8, 8))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from tomoseek.errors import InputError
 
@@ -26,6 +27,31 @@ class DataConfig:
     tomogram_type: str
     voxel_spacing: float | None
     polarity: Polarity
+    resample: Any = "auto"  # or None or Å per voxel
+    mask: str | None = None
+
+    def __post_init__(self) -> None:
+        self.resample = check_resample(self.resample)
+
+
+def check_resample(resample: Any) -> str | float | None:
+    """Return ``data.resample`` if it is ``auto``, None or Å per voxel.
+
+    Raises
+    ------
+    InputError
+        If it is anything else.
+    """
+    if resample is None:
+        return None
+    if resample == "auto":
+        return "auto"
+    if isinstance(resample, int | float) and not isinstance(resample, bool) and 0 < resample < float("inf"):
+        return float(resample)
+    raise InputError(
+        f"data.resample: expected auto (the spacing that the network knows), null (as they are) or Å per voxel, found "
+        f"{resample}"
+    )
 
 
 @dataclass(kw_only=True, slots=True)

@@ -51,6 +51,15 @@ def indices_to_points(indices_zyx: ArrayLike, voxel_spacing: float) -> FloatArra
     return np.ascontiguousarray(indices[:, ::-1]) * voxel_spacing  # (n, 3) x y z
 
 
+def clip_inside(points_xyz: ArrayLike, shape_zyx: tuple[int, ...], voxel_spacing: float) -> FloatArray:
+    """Move ``(n, 3)`` points x y z in Å that lie beyond the centre of a volume's first or last voxel there.
+
+    The last cell of an axis, and the last voxel of a resampled volume, may lie half outside.
+    """
+    last = indices_to_points(np.array(shape_zyx) - 1, voxel_spacing)
+    return np.clip(np.asarray(points_xyz, dtype=np.float64).reshape(-1, 3), 0, last)
+
+
 def cell_to_voxel(cells_zyx: ArrayLike, stride: int) -> FloatArray:
     """Turn fractional feature-cell indices at ``stride`` into fractional voxel indices of the same axes."""
     return np.asarray(cells_zyx, dtype=np.float64) * stride + (stride - 1) / 2

@@ -1,7 +1,7 @@
 """Does a search find ribosomes in real cytoplasm? Half of a yeast lamella, beside a blob filter and random weights.
 
     python -m benchmarks.search.yeast_lamella --data ../shared/data/real/yeast80S
-    python -m benchmarks.search.yeast_lamella --data ../shared/data/real/yeast80S --encoder shipped --factors 3
+    python -m benchmarks.search.yeast_lamella --data ../shared/data/real/yeast80S --encoder shipped --spacings 10
 
 Five references are examples; they and the finds on them are left out. The reference is a cleaned list, so a find that
 hits none may still be right: scored is the share of references hit by the first N, 2N and 4N finds, N being their
@@ -50,18 +50,14 @@ def blobs(lamella: Tomogram) -> Points:
     return indices_to_points(cells, lamella.voxel_spacing)
 
 
-def searched(lamella: Tomogram, encoder: str, factor: int, draws: list[Points]) -> Iterator[Points]:
-    """Finds ``(n, 3)`` of each draw of examples, in the tomogram resampled to voxels ``factor`` times smaller."""
-    finer = ndimage.zoom(lamella.read(), factor, order=3, grid_mode=True, mode="nearest")
-    spacing = lamella.voxel_spacing / factor
-    tomogram = Tomogram.from_array(finer, spacing, run=RUN)
-    shift = (lamella.voxel_spacing - spacing) / 2  # the centre of voxel 0 moves towards the corner of the volume
+def searched(lamella: Tomogram, encoder: str, spacing: float, draws: list[Points]) -> Iterator[Points]:
+    """Finds ``(n, 3)`` of each draw of examples, in the tomogram brought to voxels of ``spacing`` Å."""
     with tempfile.TemporaryDirectory() as folder:
-        index = Index.create(Path(folder) / "index", encoder=encoder)
-        index.add(tomogram)
+        index = Index.create(Path(folder) / "index", encoder=encoder, resample=spacing)
+        index.add(lamella)
         for examples in draws:
-            found = index.search({RUN: examples + shift}, radius=RADIUS, threshold=0.0, max_picks=2000)
-            yield found.by_run[RUN].points_xyz - shift
+            found = index.search({RUN: examples}, radius=RADIUS, threshold=0.0, max_picks=2000)
+            yield found.by_run[RUN].points_xyz
 
 
 def row(name: str, figures: list[list[float]]) -> str:
@@ -76,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of lamella_a.mrc and ribosomes.csv")
     parser.add_argument("--encoder", nargs="*", default=["shipped", "random-small"])
-    parser.add_argument("--factors", nargs="*", type=int, default=[1, 2, 3], help="resampled so many times finer")
+    parser.add_argument("--spacings", nargs="*", type=float, default=[31.36, 15.68, 10.0], help="Å per voxel")
     parser.add_argument("--seeds", type=int, default=3, help="draws of examples")
     arguments = parser.parse_args()
     lamella = open_tomogram(arguments.data / f"{RUN}.mrc")
@@ -89,10 +85,10 @@ def main() -> None:
     peaks = blobs(lamella)
     print(row("difference of Gaussians, no example", [recalls(peaks, truth, examples) for examples in draws]))
     for encoder in arguments.encoder:
-        for factor in arguments.factors:
-            found = searched(lamella, encoder, factor, draws)
+        for spacing in arguments.spacings:
+            found = searched(lamella, encoder, spacing, draws)
             figures = [recalls(points, truth, examples) for points, examples in zip(found, draws, strict=True)]
-            print(row(f"{encoder}, voxels of {lamella.voxel_spacing / factor:.2f} Å", figures), flush=True)
+            print(row(f"{encoder}, voxels of {spacing:g} Å", figures), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tomoseek.geometry import FloatArray, points_to_indices, voxel_to_cell
-from tomoseek.tomograms.normalise import Contrast, FloatVolume, Region
+from tomoseek.tomograms.blank import FloatVolume, Region, blank_voxels
+from tomoseek.tomograms.normalise import Contrast
 from tomoseek.tomograms.tomogram import Tomogram
 
 BLOCK = 64  # voxels; a multiple of every factor that the small copy is binned by, and of the chunks of most files
 BLOCK_VOXELS = 2**24
 COPY_VOXELS = 2**24
-CUBE = 8  # voxels along the edge of a cube of one value, which is blank
 FAR_OUT = 20.0  # spreads from the background: farther than any density of ice, protein or membrane
 LONELY = 3  # of the 27 voxels about a hot one so many at most are far out; a gold bead fills them
 
@@ -34,7 +34,7 @@ class Scan:
     num_bad
         Voxels that are NaN or infinite; ``first_bad`` is the first of them, z y x.
     num_blank
-        Voxels in cubes of one value.
+        Voxels of padding and of corners that were left empty.
     num_lonely, num_clumped
         Voxels farther than 20 spreads from the background: single ones, and those of something (gold, ice).
     lowest, highest
@@ -97,7 +97,7 @@ def scan_volume(tomogram: Tomogram, contrast: Contrast) -> Scan:
     scan.occupied = np.zeros(small.shape, dtype=bool)
     for region in blocks(tomogram.shape):
         values = tomogram.read(region)
-        blank = _count(scan, values, region, contrast)
+        blank = _count(scan, values, tomogram.blank_value, region, contrast)
         normalised = contrast.apply(np.where(blank, np.float32(contrast.centre), values))
         cells = tuple(slice(part.start // factor, -(-part.stop // factor)) for part in region)
         small[cells] = binned(normalised, factor)
@@ -125,17 +125,20 @@ def binned(values: FloatVolume, factor: int) -> FloatVolume:
     return padded
 
 
-def _count(scan: Scan, values: FloatVolume, region: Region, contrast: Contrast) -> NDArray[np.bool_]:
+def _count(
+    scan: Scan, values: FloatVolume, blank_value: float | None, region: Region, contrast: Contrast
+) -> NDArray[np.bool_]:
     """Add a block to the counts; tell which of its voxels are blank or damaged."""
-    blank = in_cubes_of_one_value(values)
-    scan.num_blank += int(blank.sum())
+    blank = blank_voxels(values, blank_value)
+    num_bad = 0
     if not np.isfinite(values.sum(dtype=np.float64)):
         bad = ~np.isfinite(values)
-        scan.num_bad += int(bad.sum())
-        if scan.first_bad is None and bad.any():
+        num_bad = int(bad.sum())
+        if scan.first_bad is None and num_bad:
             z, y, x = np.argwhere(bad)[0] + [part.start for part in region]
             scan.first_bad = (int(z), int(y), int(x))
-        blank |= bad
+    scan.num_bad += num_bad
+    scan.num_blank += int(blank.sum()) - num_bad
     kept = values[~blank] if blank.any() else values
     if not kept.size:
         return blank
@@ -154,18 +157,3 @@ def _count(scan: Scan, values: FloatVolume, region: Region, contrast: Contrast) 
         scan.num_lonely += int(lonely.sum())
         scan.num_clumped += int((far & ~lonely).sum())
     return blank
-
-
-def in_cubes_of_one_value(values: FloatVolume) -> NDArray[np.bool_]:
-    """Tell which voxels lie in cubes of 8 voxels a side, cut from the corner on, that hold one single value."""
-    padded = np.pad(values, [(0, -n % CUBE) for n in values.shape], mode="edge")
-    low, high = padded, padded
-    for axis in range(3):
-        shape = list(low.shape)
-        shape[axis : axis + 1] = [shape[axis] // CUBE, CUBE]
-        low, high = low.reshape(shape).min(axis=axis + 1), high.reshape(shape).max(axis=axis + 1)
-    same = low == high
-    if not same.any():
-        return np.zeros(values.shape, dtype=bool)
-    whole = same.repeat(CUBE, 0).repeat(CUBE, 1).repeat(CUBE, 2)
-    return np.asarray(whole[tuple(slice(n) for n in values.shape)])

@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
 from tomoseek.network.expected_input import CLIP
+from tomoseek.tomograms.blank import FloatVolume, Region
+
+FloatValues = NDArray[np.float32]
 
 BLOCK_SIZE = 32
 NUM_BLOCKS = 32
 
-FloatVolume = NDArray[np.float32]
-Region = tuple[slice, slice, slice]
 
-
-class Readable(Protocol):
-    """What contrast is measured on: a volume that reads a region at a time."""
+class Measurable(Protocol):
+    """What contrast is measured on: ``shape``, and the values ``(n,)`` of a region that are not blank."""
 
     @property
     def shape(self) -> tuple[int, int, int]: ...
 
-    def read(self, region: Region | None = None) -> FloatVolume: ...
+    def measured(self, region: Region) -> FloatValues: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,37 +49,22 @@ class Contrast:
     sign: float
 
     def apply(self, volume: NDArray[Any]) -> FloatVolume:
-        """Normalise stored values: protein positive, background 0, clipped to ±8 robust standard deviations.
-
-        Raises
-        ------
-        InputError
-            When ``volume`` holds NaN or infinite values.
-        """
-        normalised = (np.asarray(volume, dtype=np.float32) - np.float32(self.centre)) * np.float32(
-            self.sign / self.scale
-        )
-        # One sum sees every NaN and infinity, at a tenth of the cost of testing each voxel.
-        if normalised.size and not np.isfinite(normalised.sum(dtype=np.float64)):
-            num_bad = int((~np.isfinite(normalised)).sum())
-            raise InputError(
-                f"expected finite values in the tomogram, found {num_bad} NaN or infinite voxels in a "
-                f"region of {normalised.shape}: replace them (for instance by the mean) and write the "
-                "tomogram again"
-            )
+        """Normalise finite stored values: protein positive, background 0, clipped to ±8 robust standard deviations."""
+        factor = np.float32(self.sign / self.scale)
+        normalised = (np.asarray(volume, dtype=np.float32) - np.float32(self.centre)) * factor
         return np.clip(normalised, -CLIP, CLIP, out=normalised)
 
 
-def measure_contrast(volume: Readable, polarity: Polarity, seed: int = 0) -> Contrast:
+def measure_contrast(volume: Measurable, polarity: Polarity, seed: int = 0) -> Contrast:
     """Measure background and spread of a volume from at most 32 blocks of 32³ voxels.
 
-    Blocks of one constant value (the padding of a reconstruction) do not count. The scale is half the
-    distance from the 16th to the 84th percentile, which equals the standard deviation of a Gaussian.
+    What is blank does not count: padding, the corners of a turned volume, NaN. The scale is half the distance from the
+    16th to the 84th percentile, which equals the standard deviation of a Gaussian.
 
     Parameters
     ----------
     volume
-        Anything with ``shape`` and ``read(region)``; small volumes are read whole.
+        What is measured; of a small volume every voxel.
     polarity
         How protein looks in the stored values.
     seed
@@ -88,7 +73,7 @@ def measure_contrast(volume: Readable, polarity: Polarity, seed: int = 0) -> Con
     Raises
     ------
     InputError
-        When a sampled voxel is NaN or infinite, or all of them are equal.
+        When all that was sampled is blank or of one value.
     """
     # Starts on a grid of 32, so that a block seldom straddles two chunks of the file.
     grid = [(length + BLOCK_SIZE - 1) // BLOCK_SIZE for length in volume.shape]
@@ -98,19 +83,12 @@ def measure_contrast(volume: Readable, polarity: Polarity, seed: int = 0) -> Con
     blocks = []
     for start in starts:
         z, y, x = (slice(int(low), int(low) + BLOCK_SIZE) for low in start)
-        block = volume.read((z, y, x))
-        num_bad = int((~np.isfinite(block)).sum())
-        if num_bad:
-            raise InputError(
-                f"expected finite values in {volume}, found {num_bad} NaN or infinite voxels in the block "
-                f"at z y x {tuple(int(low) for low in start)}: replace them (for instance by the mean) and "
-                "write the tomogram again"
-            )
-        if block.max() > block.min():
-            blocks.append(block.ravel())
+        measured = volume.measured((z, y, x))
+        if measured.size and measured.max() > measured.min():
+            blocks.append(measured)
     if not blocks:
         raise InputError(
-            f"expected a tomogram with contrast, found one single value in every sampled block of {volume}: "
+            f"expected a tomogram with contrast, found one single value or NaN in every sampled block of {volume}: "
             "check that the reconstruction finished"
         )
     return measure_values(np.concatenate(blocks), polarity, str(volume))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tomoseek.config import Polarity
-from tomoseek.tomograms.normalise import FloatVolume, Readable
+from tomoseek.tomograms.blank import FloatVolume, Readable
 
 NUM_BLOCKS = 16
 BLOCK_ANGSTROM, LEAST_BLOCK, MOST_BLOCK = 640.0, 24, 160  # edge; bounded in voxels
