@@ -70,13 +70,16 @@ def project(sound: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def doctor(out_dir: Path, project: Path | None = None, tomogram: Any = None, **changes: Any) -> tuple[int, Found]:
+def settings_of(project: Path | None, runs: list[str] | None = None) -> DataConfig:
+    where = str(project) if project else None
+    return DataConfig(project=where, runs=runs, tomogram_type="wbp", voxel_spacing=None, polarity=Polarity.dark)
+
+
+def doctor(
+    out_dir: Path, project: Path | None = None, tomogram: Any = None, runs: list[str] | None = None
+) -> tuple[int, Found]:
     """Exit code and findings."""
-    settings: dict[str, Any] = {
-        "project": str(project) if project else None, "runs": None, "tomogram_type": "wbp", "voxel_spacing": None,
-        "polarity": Polarity.dark,
-    }  # fmt: skip
-    config = DoctorConfig(data=DataConfig(**{**settings, **changes}), tomogram=tomogram, out_dir=str(out_dir))
+    config = DoctorConfig(data=settings_of(project, runs), tomogram=tomogram, out_dir=str(out_dir))
     code = 0
     try:
         run(config)
@@ -85,9 +88,9 @@ def doctor(out_dir: Path, project: Path | None = None, tomogram: Any = None, **c
     return code, json.loads((out_dir / "doctor.json").read_text())["findings"]
 
 
-def complaints(project: Path, **changes: Any) -> Found:
-    """What is not fine with the data."""
-    _, found = doctor(project.parent / "doctor", project, **changes)
+def complaints(project: Path) -> Found:
+    """What is not fine with the project and its first run."""
+    _, found = doctor(project.parent / "doctor", project, runs=["TS_1"])
     return [item for item in found if item["level"] != "fine" and item["check"] not in ("memory", "disk")]
 
 

@@ -1,7 +1,7 @@
 """What the doctor says: findings, and how many of them are told one by one."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -48,7 +48,7 @@ class Finding(NamedTuple):
         return f"{self.level.value:<7}  {run}{self.text}"
 
 
-def summary(findings: Iterable[Finding]) -> list[str]:
+def summary(findings: Sequence[Finding]) -> list[str]:
     """Tell the findings of many runs in few lines: of each kind the first ones, and in which runs there are more.
 
     Parameters
@@ -60,19 +60,24 @@ def summary(findings: Iterable[Finding]) -> list[str]:
     -------
     Lines; problems first.
     """
-    kinds: dict[tuple[Level, str], list[Finding]] = defaultdict(list)
-    for finding in findings:
-        kinds[finding.level, finding.check].append(finding)
     lines = []
     for level in (Level.problem, Level.warning):
-        for (found, check), same in sorted(kinds.items(), key=lambda item: item[0][1]):
-            if found is not level:
-                continue
+        for same in kinds(findings, level):
             lines += [finding.line for finding in same[:MOST_TOLD]]
             if rest := same[MOST_TOLD:]:
                 runs = dict.fromkeys(finding.run for finding in rest if finding.run)
-                lines.append(f"{level.value:<7}  {check}: {len(rest)} more in {len(runs)} runs: {listed(runs)}")
+                more = f"{same[0].check}: {len(rest)} more in {len(runs)} runs: {listed(runs)}"
+                lines.append(f"{level.value:<7}  {more}")
     return lines
+
+
+def kinds(findings: Iterable[Finding], level: Level) -> list[list[Finding]]:
+    """Findings of a level, those of one kind together."""
+    by_check: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        if finding.level is level:
+            by_check[finding.check].append(finding)
+    return list(by_check.values())
 
 
 def count(findings: Iterable[Finding], level: Level) -> int:

@@ -108,12 +108,12 @@ def check_polarity(tomogram: Tomogram) -> Iterator[Finding]:
         "background": contrast.centre, "spread": contrast.scale, "stated": stated.value,
         "looks": guess.value if guess else None,
     }  # fmt: skip
-    text = f"background {contrast.centre:.4g}, spread {contrast.scale:.4g}, protein "
+    values = f" (background {contrast.centre:.4g}, spread {contrast.scale:.4g})"
     if guess is None:
-        text += f"stated {stated.value} (cannot be told from the values)"
+        text = f"whether protein is dark or bright cannot be told from the values; stated {stated.value}{values}"
         yield Finding(Level.fine, "polarity", text, run, numbers)
     elif guess is stated:
-        yield Finding(Level.fine, "polarity", f"{text}{stated.value} as stated", run, numbers)
+        yield Finding(Level.fine, "polarity", f"protein {stated.value} as stated{values}", run, numbers)
     else:
-        text += f"looks {guess.value}, stated {stated.value}: look at a slice; if so, set data.polarity={guess.value}"
-        yield Finding(Level.warning, "polarity", text, run, numbers)
+        text = f"protein looks {guess.value}, stated {stated.value}: look at a slice; if so, "
+        yield Finding(Level.warning, "polarity", f"{text}set data.polarity={guess.value}{values}", run, numbers)
