@@ -76,10 +76,10 @@ def settings_of(project: Path | None, runs: list[str] | None = None) -> DataConf
 
 
 def doctor(
-    out_dir: Path, project: Path | None = None, tomogram: Any = None, runs: list[str] | None = None
+    out_dir: Path, project: Path | None = None, tomogram: Any = None, runs: list[str] | None = None, probe: bool = False
 ) -> tuple[int, Found]:
     """Exit code and findings."""
-    config = DoctorConfig(data=settings_of(project, runs), tomogram=tomogram, out_dir=str(out_dir))
+    config = DoctorConfig(data=settings_of(project, runs), tomogram=tomogram, out_dir=str(out_dir), probe=probe)
     code = 0
     try:
         run(config)

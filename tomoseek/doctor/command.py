@@ -11,6 +11,7 @@ from tomoseek.config import DataConfig
 from tomoseek.doctor.examination import examine
 from tomoseek.doctor.findings import Finding, Level, count, summary
 from tomoseek.doctor.machine import check_machine
+from tomoseek.doctor.probe import forecast, tell_steps
 from tomoseek.doctor.record import write_record
 from tomoseek.doctor.report import Report
 from tomoseek.doctor.subjects import Subjects
@@ -28,6 +29,7 @@ class DoctorConfig:
     data: DataConfig
     tomogram: Any  # a file, or a list of them
     out_dir: str
+    probe: bool
 
 
 def run(config: DoctorConfig) -> None:
@@ -53,8 +55,13 @@ def run(config: DoctorConfig) -> None:
     if subjects.root is not None:
         tell("Picks", count_picks(report))
     out_dir, settings = Path(config.out_dir), describe(config)
+    steps = forecast(config.data, report.sizes) if config.probe else []
+    if steps:
+        tell("Next steps", tell_steps(steps, out_dir))
     everything = report.everything
-    print(f"wrote {report.write(out_dir, subject(config))} and {write_record(out_dir, everything, settings).name}")
+    print(
+        f"wrote {report.write(out_dir, subject(config), steps)} and {write_record(out_dir, everything, settings).name}"
+    )
     if num_problems := count(everything, Level.problem):
         print(f"{num_problems} problem{'s' if num_problems > 1 else ''} to solve first")
         sys.exit(2)
@@ -66,9 +73,8 @@ def examine_all(subjects: Subjects, report: Report) -> None:
     few = len(subjects.names) <= MOST_PRINTED
     for name in subjects.names if few else progress(subjects.names, "runs", "run"):
         seen = examine(subjects, name)
-        report.add(
-            seen, {picks.object_name: subjects.radius(picks.object_name) or UNKNOWN_RADIUS for picks in seen.picks}
-        )
+        objects = {picks.object_name for picks in seen.picks}
+        report.add(seen, {known: subjects.radius(known) or UNKNOWN_RADIUS for known in objects})
         for finding in seen.findings if few else ():
             print(f"  {finding.line}", flush=True)
     if not few:

@@ -71,10 +71,16 @@ def check_overlay(config_path: str | None, root: Any) -> Iterator[Finding]:
 
 def is_writable(folder: Path) -> bool:
     """Tell whether a file can be made in a folder, or in the nearest one above it that is there."""
-    while not folder.is_dir() and folder != folder.parent:
-        folder = folder.parent
     try:
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=nearest_folder(folder)):
             return True
     except OSError:
         return False
+
+
+def nearest_folder(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that is there."""
+    folder = folder.absolute()
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return folder

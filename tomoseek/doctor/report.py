@@ -8,6 +8,7 @@ from pathlib import Path
 from tomoseek.doctor.examination import Examined
 from tomoseek.doctor.findings import MOST_TOLD, Finding, Level, count, kinds
 from tomoseek.doctor.picture import draw_run
+from tomoseek.doctor.probe import HOW_FORECAST, Step, spoken
 from tomoseek.files import atomic_write_text
 from tomoseek.messages import listed
 from tomoseek.page import Picture, figure, fill_page, section, table, tile
@@ -24,6 +25,7 @@ class RunReport:
     findings: list[Finding]
     num_picks: dict[tuple[str, str, str], int]
     picture: Picture | None
+    size: tuple[tuple[int, int, int], float] | None
 
 
 @dataclass(slots=True)
@@ -50,6 +52,11 @@ class Report:
         """All findings."""
         return [*self.general, *(finding for run in self.runs for finding in run.findings)]
 
+    @property
+    def sizes(self) -> list[tuple[tuple[int, int, int], float]]:
+        """Shape z y x in voxels and voxel spacing in Å of each tomogram that could be opened."""
+        return [run.size for run in self.runs if run.size is not None]
+
     def add(self, seen: Examined, radii: Mapping[str, float]) -> None:
         """Add a run; with a picture, if it is one of the first or something is wrong with it."""
         num_drawn = sum(run.picture is not None for run in self.runs)
@@ -57,9 +64,10 @@ class Report:
         drawn = len(self.runs) < self.first_drawn or (wrong and num_drawn < self.most_drawn)
         num_picks = {picks[:3]: len(picks.points_xyz) for picks in seen.picks}
         picture = draw_run(seen, radii) if drawn else None
-        self.runs.append(RunReport(seen.name, seen.findings, num_picks, picture))
+        size = (seen.tomogram.shape, seen.tomogram.voxel_spacing) if seen.tomogram is not None else None
+        self.runs.append(RunReport(seen.name, seen.findings, num_picks, picture, size))
 
-    def write(self, out_dir: Path, subject: str, forecast: str = "") -> Path:
+    def write(self, out_dir: Path, subject: str, steps: Sequence[Step] = ()) -> Path:
         """Write the page.
 
         Parameters
@@ -68,23 +76,23 @@ class Report:
             Created when missing.
         subject
             What was examined, in words.
-        forecast
-            HTML on how long the next commands will take; empty when that was not measured.
+        steps
+            What the next commands will take; empty when that was not measured.
         """
         problems, warnings = (count(self.everything, level) for level in (Level.problem, Level.warning))
         sections = [section("What to look at first", complaints(self.everything))]
         if self.runs:
             sections.append(section("The tomograms", run_table(self.runs)))
-        if forecast:
-            sections.append(section("How long the next steps will take", forecast))
+        if steps:
+            sections.append(section("How long the next steps will take", forecast_table(steps)))
         sections.append(section("Machine and project", "".join(map(line, self.general))))
         sections += [section(escape(run.name), pictured(run)) for run in self.runs if run.picture is not None]
         drawn = sum(run.picture is not None for run in self.runs)
         footer = []
         if drawn < len(self.runs):
             footer.append(
-                f"{drawn} of {len(self.runs)} runs are pictured: the first {self.first_drawn}, and those with a problem "
-                f"or a warning, at most {self.most_drawn} together. doctor.json has the findings of all."
+                f"{drawn} of {len(self.runs)} runs are pictured: the first {self.first_drawn}, and those with a "
+                f"problem or a warning, at most {self.most_drawn} together. doctor.json has the findings of all."
             )
         page = fill_page(
             title="Is everything in order?",
@@ -137,3 +145,13 @@ def pictured(run: RunReport) -> str:
     order = list(MARKS)
     findings = sorted(run.findings, key=lambda finding: order.index(finding.level))
     return "".join(map(line, findings)) + figure(run.picture)
+
+
+def forecast_table(steps: Sequence[Step]) -> str:
+    """Time, memory and disk of the next steps, and what these figures rest on."""
+    rows = [
+        [step.command, spoken(step.seconds), f"{step.memory_gb:.1f} GB", f"{step.disk_gb:.2g} GB", step.what]
+        for step in steps
+    ]
+    head = ["command", "time", "memory at most", "disk", "of what"]
+    return f"<p>{escape(HOW_FORECAST)}</p>{table(head, rows)}"
