@@ -33,6 +33,16 @@ from tomoseek.simulate.maps import load_density
 VOXEL_SPACING = 10.0
 PDB = "https://files.rcsb.org/download"
 PORTAL_DATASET = 10440
+PORTAL_DATASETS = {10440: "training", 10441: "simulated training", 10445: "public test", 10446: "private test"}
+# What the portal calls the objects of these sets; copick finds annotations by it alone.
+IDENTIFIERS = {
+    "apo-ferritin": "GO:0070288",
+    "beta-amylase": "UniProtKB:P10537",
+    "beta-galactosidase": "UniProtKB:P00722",
+    "ribosome": "GO:0022626",
+    "thyroglobulin": "UniProtKB:P01267",
+    "virus-like-particle": "GO:0170047",
+}
 SECONDS_TO_ANSWER = 60
 PICKS_FOLDER = "Picks"
 RUNS_FOLDER = "ExperimentRuns"
@@ -179,8 +189,8 @@ def is_picks(name: PurePosixPath) -> bool:
     return ends_well and name.parent.parent.parent.name == RUNS_FOLDER
 
 
-def portal_config(overlay: Path, complexes: Iterable[Complex]) -> dict[str, object]:
-    """Build the copick configuration of the challenge's data set on the CryoET Data Portal.
+def portal_config(overlay: Path, complexes: Iterable[Complex], dataset: int = PORTAL_DATASET) -> dict[str, object]:
+    """Build the copick configuration of one of the challenge's data sets on the CryoET Data Portal.
 
     Parameters
     ----------
@@ -188,20 +198,26 @@ def portal_config(overlay: Path, complexes: Iterable[Complex]) -> dict[str, obje
         Folder for picks of one's own.
     complexes
         Objects to pick.
+    dataset
+        Its number on the portal.
     """
     objects = [
-        {"name": one.name, "is_particle": True, "label": label, "color": list(one.color), "radius": one.radius_angstrom}
+        {
+            "name": one.name, "is_particle": True, "label": label, "color": list(one.color),
+            "radius": one.radius_angstrom,
+            **({"identifier": IDENTIFIERS[one.name]} if one.name in IDENTIFIERS else {}),
+        }
         for label, one in enumerate(complexes, start=1)
-    ]
+    ]  # fmt: skip
     return {
         "config_type": "cryoet_data_portal",
         "name": "CZII challenge",
-        "description": f"Data set {PORTAL_DATASET} of the CryoET Data Portal",
+        "description": f"Data set {dataset} of the CryoET Data Portal ({PORTAL_DATASETS[dataset]})",
         "version": "1.0.0",
         "pickable_objects": objects,
         "overlay_root": f"local://{overlay.resolve()}",
         "overlay_fs_args": {"auto_mkdir": True},
-        "dataset_ids": [PORTAL_DATASET],
+        "dataset_ids": [dataset],
     }
 
 
@@ -219,6 +235,8 @@ def main(words: list[str] | None = None) -> None:
     picks.add_argument("--out", type=Path, required=True)
     portal = commands.add_parser("portal", help="write a copick configuration of the CryoET Data Portal")
     portal.add_argument("--out", type=Path, required=True)
+    told = ", ".join(f"{number} {what}" for number, what in PORTAL_DATASETS.items())
+    portal.add_argument("--dataset", type=int, choices=list(PORTAL_DATASETS), default=PORTAL_DATASET, help=told)
     chosen = parser.parse_args(words)
     if chosen.command == "list":
         for source in SOURCES:
@@ -230,7 +248,7 @@ def main(words: list[str] | None = None) -> None:
     elif chosen.command == "picks":
         print(f"{chosen.out}: {len(extract_picks(chosen.zip, chosen.out))} files of picks")
     else:
-        config = portal_config(chosen.out.parent / "overlay", COMPLEXES.values())
+        config = portal_config(chosen.out.parent / "overlay", COMPLEXES.values(), chosen.dataset)
         atomic_write_json(chosen.out, config)
         print(f"wrote {chosen.out}; give data.project={chosen.out} to any command")
 

@@ -3,6 +3,8 @@
 import logging
 from typing import TYPE_CHECKING, Any
 
+import tomoseek  # noqa: F401 - it sets how OpenMP waits, before torch loads it
+
 if TYPE_CHECKING:
     from embed.index import Index
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from embed.dense import check_tile, contrast_values, embed_blocks, grid_shape
+from embed.dense import check_tile, contrast_values, embed_blocks, grid_shape, keep_cells
 from embed.entry import ShardEntry, check_ours, entry_or_none, remove_run
 from embed.header import new_header
 from embed.index import INDEX_FILE, Index
@@ -139,14 +139,25 @@ def embed_claimed(
         progress=progress,
     )  # fmt: skip
     grid = grid_shape(tomogram.shape)
+    counting = tomogram.counting_cells(header.stride)
+    if counting is not None:
+        print(f"run {tomogram.run}: {counting.mean():.0%} of it is searched: {part_of(tomogram)}")
+        blocks = keep_cells(blocks, counting)
     shard = gather(blocks, header.dimension, Storage(header.storage), grid, header.keep_fraction)
     index.entries[tomogram.run] = shard.save(
         folder, tomogram_type=tomogram.tomogram_type, voxel_spacing=float(tomogram.voxel_spacing),
         shape=[int(size) for size in tomogram.shape], stored_spacing=float(tomogram.stored.voxel_spacing),
-        stored_shape=[int(size) for size in tomogram.stored.shape], contrast=contrast,
+        stored_shape=[int(size) for size in tomogram.stored.shape], part=part_of(tomogram), contrast=contrast,
         seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip
     return True
+
+
+def part_of(tomogram: Tomogram) -> str:
+    """Say in words what of a tomogram is searched."""
+    parts = [str(tomogram.part)] if tomogram.part is not None else []
+    parts += ["what is not blank"] if tomogram.stored.blank_value is not None else []
+    return ", ".join(parts) or "all of it"
 
 
 def is_same(entry: ShardEntry, tomogram: Tomogram, contrast: list[float]) -> bool:
@@ -156,5 +167,6 @@ def is_same(entry: ShardEntry, tomogram: Tomogram, contrast: list[float]) -> boo
         and np.isclose(entry.voxel_spacing, tomogram.voxel_spacing)
         and tuple(entry.shape) == tuple(tomogram.shape)
         and tuple(entry.stored_shape) == tuple(tomogram.stored.shape)
+        and entry.part == part_of(tomogram)
         and np.allclose(entry.contrast, contrast, rtol=1e-4)
     )

@@ -3,7 +3,7 @@
 Letters: b tiles, e embedding dimensions, n cells; z y x voxels, or cells of ``EMBEDDING_STRIDE`` voxels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,6 +83,13 @@ def embed_blocks(
                 f"run {tomogram.run}: expected finite embeddings, found NaN or infinity; check the encoder"
             ) from error
         raise
+
+
+def keep_cells(blocks: Iterable[Block], kept: NDArray[np.bool_]) -> Iterator[Block]:
+    """Leave out cells that are not in a ``(z, y, x)`` mask."""
+    for cells, vectors, logits in blocks:
+        chosen = kept[tuple(cells.T)]
+        yield cells[chosen], vectors[chosen], logits[chosen]
 
 
 def check_tile(tile: int, overlap: int) -> None:

@@ -23,6 +23,8 @@ class ShardEntry:
         Voxels and stride-4 cells of the tomogram as it was embedded, z y x.
     stored_spacing, stored_shape
         The same of its file: another where it was resampled.
+    part
+        What of it was embedded, in words.
     contrast
         Centre, scale and sign that the voxels were normalised with.
     sizes
@@ -37,6 +39,7 @@ class ShardEntry:
     cells: list[int]
     stored_spacing: float
     stored_shape: list[int]
+    part: str
     contrast: list[float]
     num_vectors: int
     seconds: float

@@ -11,7 +11,7 @@ from embed.examples import checked_points
 from tomoseek.errors import InputError
 from tomoseek.messages import warn
 from tomoseek.picks.copick_picks import read_picks
-from tomoseek.picks.star import read_star
+from tomoseek.picks.star_read import read_star
 from tomoseek.picks.tables import read_objects_csv
 
 DUPLICATE_ANGSTROM = 1.0

@@ -91,7 +91,8 @@ def read_examples(index: "Index", points_xyz: ArrayLike, run: str, reach_angstro
     if len(lost):
         raise InputError(
             f"run {run}: example {points[lost[0]].round(1).tolist()} lies where the index kept no cell "
-            f"(keep_fraction={header.keep_fraction}); build the index with keep_fraction=1"
+            f"(keep_fraction={header.keep_fraction}, searched is {entry.part}); build the index with keep_fraction=1, "
+            "or choose where it searches with data.mask"
         )
     return Examples(vectors, logits)
 

@@ -64,9 +64,15 @@ def _files(data: DataConfig, files: Any, index_folder: str, encoder: str | None)
     paths = [files] if isinstance(files, str) else files
     if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
         raise InputError(f"tomogram: expected a file or a list of files, found {files}")
+    if data.mask not in (None, "auto"):
+        raise InputError(
+            f"data.mask: expected auto or null with tomogram=, found {data.mask}: masks belong to a project"
+        )
     tomograms = {}
     for path in paths:
         tomogram = open_tomogram(path, data.voxel_spacing, data.polarity)
+        if data.mask is None:
+            tomogram.part = None
         if tomogram.run in tomograms:
             raise InputError(f"tomogram: expected files of different names, found two of '{tomogram.run}'; rename one")
         tomograms[tomogram.run] = tomogram

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import tomoseek  # noqa: F401 - it sets how OpenMP waits, before torch loads it
+
 if TYPE_CHECKING:
     from finetune.picking import TrainedPicker, load_picker
 

@@ -3,6 +3,7 @@
 Letters: b crops, c classes, z y x voxels, s cells of the heatmap.
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,13 +13,16 @@ import torch
 from torch import Tensor
 
 from finetune.augment import AugmentConfig, change_intensity, draw_warp, flip_and_turn
+from finetune.decoder import HEATMAP_STRIDE
 from finetune.labels import LabelledRun
 from finetune.targets import draw_heatmaps, target_sigmas
 from tomoseek.errors import InputError
-from tomoseek.geometry import points_to_indices
+from tomoseek.geometry import indices_to_points, points_to_indices
+from tomoseek.tomograms.part import Segmentation
 from tomoseek.tomograms.tomogram import Tomogram
 
 CELL_OF_ENCODER = 8
+MOST_DRAWS = 1000  # of a place in the part of a tomogram that counts
 
 
 @dataclass(kw_only=True, slots=True)
@@ -67,6 +71,18 @@ class Volumes:
             self.fits.append(num_bytes <= left)
             left -= num_bytes if self.fits[-1] else 0
         self.kept: dict[int, npt.NDArray[np.float16]] = {}
+
+    def known(
+        self, number: int, start: npt.NDArray[np.int64], size: tuple[int, int, int]
+    ) -> npt.NDArray[np.float32] | None:
+        """Return 1 where a crop ``(z, y, x)`` lies in the segmentation that is trained on, else 0; None without one."""
+        tomogram = self.tomograms[number]
+        if not isinstance(tomogram.part, Segmentation):
+            return None
+        region = tuple(slice(int(a), int(a) + n) for a, n in zip(start, size, strict=True))
+        places = np.moveaxis(np.mgrid[region], 0, -1).reshape(-1, 3)
+        inside = tomogram.part.holds(indices_to_points(places, tomogram.voxel_spacing))
+        return inside.reshape(size).astype(np.float32)
 
     def crop(self, number: int, start: npt.NDArray[np.int64], size: tuple[int, int, int]) -> npt.NDArray[np.float32]:
         """Return a normalised float32 crop ``(z, y, x)``; zeros outside the tomogram."""
@@ -156,11 +172,15 @@ class CropSampler:
         warp = draw_warp(self.augment, generator)
         source = warp.source_size(size)
         run, start = self.place(generator, source)
-        volume = self.volumes.crop(run, start, source)
+        volume, inside = self.volumes.crop(run, start, source), self.volumes.known(run, start, source)
         volume, moved = warp.apply(volume, [points - start for points in self.indices[run]], size)
+        as_before = copy.deepcopy(generator)
         volume, moved = flip_and_turn(volume, moved, self.augment, generator)
         target = draw_heatmaps(moved, [sigma * warp.scale for sigma in self.sigmas[run]], size)
         known = np.broadcast_to(self.known[run][:, None, None, None], target.shape)
+        if inside is not None:
+            inside, _ = flip_and_turn(warp.apply(inside, [], size)[0], [], self.augment, as_before)
+            known = known * (inside[1::HEATMAP_STRIDE, 1::HEATMAP_STRIDE, 1::HEATMAP_STRIDE] > 0.5)
         return change_intensity(volume, self.augment, generator), target, known
 
     def place(self, generator: np.random.Generator, size: tuple[int, int, int]) -> tuple[int, npt.NDArray[np.int64]]:
@@ -175,6 +195,9 @@ class CropSampler:
         else:
             run = int(generator.integers(len(self.indices)))
             room = np.array(self.volumes.tomograms[run].shape) - extent
-            start = generator.integers(np.minimum(0, room), np.maximum(0, room) + 1)
+            for _ in range(MOST_DRAWS):
+                start = generator.integers(np.minimum(0, room), np.maximum(0, room) + 1)
+                if self.volumes.tomograms[run].holds(start + extent // 2):
+                    break
         room = np.array(self.volumes.tomograms[run].shape) - extent
         return run, np.clip(start, np.minimum(0, room), np.maximum(0, room))

@@ -79,6 +79,9 @@ def find_particles(
         stride=HEATMAP_STRIDE, num_channels=len(radii), batch_size=config.batch_size, device=device,
         progress=progress, dtype=np.float32,
     )  # fmt: skip
+    counting = tomogram.counting_cells(HEATMAP_STRIDE)
+    if counting is not None:
+        heatmaps[:, ~counting] = 0
     found = {}
     for heatmap, (name, radius) in zip(heatmaps, radii.items(), strict=True):
         cells, scores = find_peaks(

@@ -15,6 +15,7 @@ from tomoseek.picks.copick_picks import read_picks
 from tomoseek.picks.peaks import suppress
 from tomoseek.picks.points import check_inside
 from tomoseek.tomograms.copick_tomograms import find_tomograms
+from tomoseek.tomograms.part import Segmentation
 from tomoseek.tomograms.project import object_radii, open_project
 from tomoseek.tomograms.tomogram import Tomogram
 
@@ -137,6 +138,8 @@ def find_labelled_runs(
         labels = read_labels(root, tomogram.run, list(radii), picks, radii)
         for name, points in labels.items():
             check_inside(points, tomogram.shape, tomogram.voxel_spacing, f"{name} in run {tomogram.run}")
+            if isinstance(tomogram.part, Segmentation):
+                labels[name] = points[tomogram.part.holds(points)]
         if any(map(len, labels.values())):
             runs.append(LabelledRun(tomogram, labels))
         else:

@@ -34,8 +34,8 @@ class PredictConfig:
     device: str
 
     def __post_init__(self) -> None:
-        if self.relion not in (4, 5):
-            raise InputError(f"relion: expected 4 or 5, found {self.relion}")
+        if self.relion not in (3, 4, 5):
+            raise InputError(f"relion: expected 3, 4 or 5, found {self.relion}")
         if self.relion == 4 and not (self.tilt_series_pixel_size or 0) > 0:
             raise InputError(
                 "tilt_series_pixel_size: relion=4 counts pixels of the unbinned tilt series, expected their size in Å, "
@@ -77,8 +77,7 @@ def run(config: PredictConfig) -> None:
     together = PickSet(picks, picker.radii, [tomogram.stored for tomogram in tomograms])
     together.to_csv(out_dir / "picks.csv")
     for name in picker.classes:
-        pixel_size = config.tilt_series_pixel_size if config.relion == 4 else None
-        together.to_star(out_dir / f"{name}.star", name, pixel_size)
+        together.to_star(out_dir / f"{name}.star", name, config.tilt_series_pixel_size, config.relion)
     found_and_known = Candidates(candidates, thresholds, picker.seen_runs)
     save_candidates(out_dir, found_and_known, config.data.project, user_id, session_id)
     print(f"wrote copick picks ({user_id}/{session_id}) and {out_dir}/picks.csv, *.star, candidates.json")

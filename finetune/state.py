@@ -29,6 +29,8 @@ class TrainingState:
         Moving average of its weights.
     optimizer
         Its groups carry ``scale``, their learning rate over the peak.
+    scaler
+        Scales losses where gradients are in float16; else switched off.
     step
         Steps done.
     seconds
@@ -40,6 +42,7 @@ class TrainingState:
     network: nn.Module
     ema: Ema
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     step: int = 0
     seconds: float = 0.0
 
@@ -49,6 +52,7 @@ class TrainingState:
             "network": self.network.state_dict(),
             "ema": self.ema.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
         }
         meta = {
             "step": self.step, "seconds": self.seconds, "ema_updates": self.ema.num_updates, "finished": finished,
@@ -79,5 +83,7 @@ class TrainingState:
         self.ema.module.load_state_dict(state["ema"])
         self.ema.num_updates = meta["ema_updates"]
         self.optimizer.load_state_dict(state["optimizer"])
+        if state.get("scaler"):  # none when the steps so far were done without
+            self.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds = meta["step"], meta["seconds"]
         return bool(meta["finished"])

@@ -22,10 +22,11 @@ from finetune.unfreeze import Unfreeze, fresh_picker, parameter_groups
 from finetune.validate import validate
 from tomoseek.files import keep_log_until, log_jsonl
 from tomoseek.messages import warn
-from tomoseek.running import ahead, autocast, pick_device, progress
+from tomoseek.running import ahead, autocast, loss_scaler, pick_device, progress
 from tomoseek.training import Ema, StateKeeper, cosine_learning_rate
 
 LOG = "train_log.jsonl"
+PROBED = 5  # steps after which one can say how many fit into a time limit
 
 
 def run(config: TrainConfig, on_validation: Callable[[int, float], None] | None = None) -> float:
@@ -56,7 +57,8 @@ def run(config: TrainConfig, on_validation: Callable[[int, float], None] | None 
     groups = parameter_groups(picker, config.learning_rate, config.encoder_learning_rate_scale)
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     settings = comparable(config, picker.encoder, labels)
-    state = TrainingState(out_dir / STATE, settings, picker, Ema(picker, config.ema_decay), optimizer)
+    ema, scaler = Ema(picker, config.ema_decay), loss_scaler(device)
+    state = TrainingState(out_dir / STATE, settings, picker, ema, optimizer, scaler)
     if not config.resume:
         state.path.unlink(missing_ok=True)
     if state.take_up() and (out_dir / DESCRIPTION).is_file():
@@ -104,13 +106,13 @@ def fit(
     """
     log_path = state.path.with_name(LOG)
     keep_log_until(log_path, state.step)
-    network, optimizer = state.network, state.optimizer
+    network, optimizer, scaler = state.network, state.optimizer, state.scaler
     sampler = CropSampler(
         labels.training, labels.radii, config.crops, config.augment, config.batch_size, config.sigma_factor,
         config.mask_absent_classes, config.seed,
     )  # fmt: skip
     limit = config.max_minutes * 60 if config.max_minutes is not None else math.inf
-    started = time.perf_counter() - state.seconds
+    started, first = time.perf_counter() - state.seconds, state.step
     with (
         ahead(sampler.batches(state.step)) as batches,
         progress(range(state.step, config.num_steps), "finetune", "step", config.num_steps, state.step) as bar,
@@ -138,12 +140,16 @@ def fit(
                     "or look for damaged voxels with: python -m tomoseek doctor"
                 )
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            scaler.unscale_(optimizer)
             norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
             with keeper.change():
-                optimizer.step()
+                scaler.step(optimizer)  # not when a gradient is infinite: the scale was too large
+                scaler.update()
                 state.ema.update(network)
                 state.step, state.seconds = step + 1, time.perf_counter() - started
+            if step == first:
+                begun = state.seconds
 
             if step % config.log_every == 0 or state.step == config.num_steps:
                 rate = optimizer.param_groups[0]["lr"]
@@ -151,6 +157,15 @@ def fit(
                 log_jsonl(log_path, {**line, "seconds": round(state.seconds, 2)})
                 bar.set_postfix_str(f"loss {value:.4f}", refresh=False)
             keeper.save_if_due()
+            if step == first + PROBED and limit < math.inf:
+                each = (state.seconds - begun) / PROBED  # without the first, which takes longer
+                fitting = step + 1 + int((limit - state.seconds) / each)
+                if fitting < config.num_steps:
+                    bar.write(
+                        f"{each:.2g} s a step: about {fitting} of {config.num_steps} steps fit into "
+                        f"max_minutes={config.max_minutes:g}"
+                    )
+                    bar.total = fitting
             due = config.validate_every is not None and state.step % config.validate_every == 0
             if due and labels.held_out and state.step < config.num_steps:
                 result = validate(state.ema.module, labels.held_out, labels.radii, config.detect, device)

@@ -47,7 +47,7 @@ def implant(
     generator = torch.Generator().manual_seed(seed)
     size = [min(most, n // COARSEST_STRIDE * COARSEST_STRIDE) for most, n in zip(shape, source[0].shape, strict=True)]
     random = np.random.default_rng(seed)
-    start = [int(random.integers(n - length + 1)) for n, length in zip(source[0].shape, size, strict=True)]
+    start = source[0].draw_place(size, random)
     pieces = [source[k].crop(start, size) for k in (0, -1)]
     scene = SceneConfig(
         shape=size, voxel_spacing=source[0].voxel_spacing, thickness_angstrom=[size[0] * source[0].voxel_spacing] * 2,

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from enum import Enum
@@ -72,6 +73,8 @@ def run(config: PretrainConfig) -> None:
         model.load_state_dict(state["model"])
         ema.module.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
+        if accelerator.scaler and state.get("scaler"):  # of losses in float16, on GPUs without bfloat16
+            accelerator.scaler.load_state_dict(state["scaler"])
         start, ema.num_updates = meta["step"], meta["step"]
         accelerator.print(f"{out_dir}: going on at step {start} of {config.num_steps}")
     if start >= config.num_steps and (out_dir / WEIGHTS).exists():
@@ -89,6 +92,7 @@ def run(config: PretrainConfig) -> None:
         if accelerator.is_main_process:
             state = {
                 "model": model.state_dict(), "ema": ema.module.state_dict(), "optimizer": optimizer.state_dict(),
+                "scaler": accelerator.scaler.state_dict() if accelerator.scaler else {},
             }  # fmt: skip
             save_state(state_path, state, {"step": done, "settings": settings})
 
@@ -100,6 +104,7 @@ def run(config: PretrainConfig) -> None:
     bar = progress(range(start, config.num_steps), f"pretrain {config.stage.value}", "step", config.num_steps, start)
     bar.disable = bar.disable or not accelerator.is_main_process
     last: dict[str, float] = {}
+    started = time.perf_counter()
     # On a CPU the same cores would draw and train: drawing ahead only makes them wait for each other.
     drawn = ahead(stream()) if accelerator.device.type == "cuda" else nullcontext(stream())
     with drawn as upcoming, StateKeeper(save) as keeper:
@@ -122,7 +127,8 @@ def run(config: PretrainConfig) -> None:
                 last = {key: float(accelerator.reduce(value.detach(), "mean")) for key, value in losses.items()}
                 bar.set_postfix_str(" ".join(f"{key} {value:.3f}" for key, value in last.items()), refresh=False)
                 if accelerator.is_main_process:
-                    log_jsonl(log_path, {"step": step, **last, "learning_rate": rate})
+                    seconds = round(time.perf_counter() - started, 2)  # of this sitting
+                    log_jsonl(log_path, {"step": step, **last, "learning_rate": rate, "seconds": seconds})
             keeper.save_if_due()
     if accelerator.is_main_process:
         provenance = {

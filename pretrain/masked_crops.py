@@ -45,9 +45,8 @@ class MaskedCrops:
         for index in random.choice(len(self.sources), config.batch_size, p=self.share):
             source = self.sources[index]
             first, second = random.permutation(len(source))[[0, -1]]
-            room = np.maximum(np.array(source[0].shape) - config.crop, 0)
-            start = tuple(int(v) for v in random.integers(0, room + 1))
             size = (config.crop,) * 3
+            start = source[0].draw_place(size, random)
             pair = [source[k].crop(start, size) for k in (first, second)]
             flips = tuple(int(axis) for axis in np.flatnonzero(random.random(3) < 0.5))
             inputs.append(np.flip(pair[0], flips))

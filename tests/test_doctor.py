@@ -70,16 +70,23 @@ def project(sound: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def settings_of(project: Path | None, runs: list[str] | None = None) -> DataConfig:
+def settings_of(project: Path | None, runs: list[str] | None = None, mask: str = "auto") -> DataConfig:
     where = str(project) if project else None
-    return DataConfig(project=where, runs=runs, tomogram_type="wbp", voxel_spacing=None, polarity=Polarity.dark)
+    return DataConfig(
+        project=where, runs=runs, tomogram_type="wbp", voxel_spacing=None, polarity=Polarity.dark, mask=mask
+    )
 
 
 def doctor(
-    out_dir: Path, project: Path | None = None, tomogram: Any = None, runs: list[str] | None = None, probe: bool = False
+    out_dir: Path,
+    project: Path | None = None,
+    tomogram: Any = None,
+    runs: list[str] | None = None,
+    probe: bool = False,
+    mask: str = "auto",
 ) -> tuple[int, Found]:
     """Exit code and findings."""
-    config = DoctorConfig(data=settings_of(project, runs), tomogram=tomogram, out_dir=str(out_dir), probe=probe)
+    config = DoctorConfig(data=settings_of(project, runs, mask), tomogram=tomogram, out_dir=str(out_dir), probe=probe)
     code = 0
     try:
         run(config)
@@ -178,7 +185,7 @@ def test_files_are_examined_without_a_project(tmp_path: Path) -> None:
     code, found = doctor(tmp_path / "doctor", tomogram=paths)
     assert code == 0
     assert {item["run"] for item in found if item["run"]} == {"tomo_0", "tomo_1"}
-    only([item for item in found if item["run"] and item["level"] != "fine"], "warning", "spacing", "1 Å", "tomo_1")
+    only([item for item in found if item["run"] and item["level"] != "fine"], "warning", "header", "1 Å", "tomo_1")
 
 
 def test_a_nan_anywhere_is_found_with_its_place(project: Path) -> None:
@@ -246,17 +253,25 @@ def test_two_objects_of_one_name_and_absent_radii_are_named(project: Path) -> No
     change_config(project, pickable_objects=[entry, {**entry, "name": "rod", "label": 2, "radius": None}])
     only(complaints(project), "warning", "objects", "no radius: rod", None)
     change_config(project, pickable_objects=[entry, {**entry, "label": 2, "radius": 90}])
-    only(
-        complaints(project),
-        "problem",
-        "objects",
-        "expected one object named enzyme, found 2 (radii 50.0 Å, 90 Å)",
-        None,
-    )
+    only(complaints(project), "problem", "project", "expected one radius of 'enzyme'", None)
+    change_config(project, pickable_objects=[entry, entry])
+    only(complaints(project), "warning", "objects", "enzyme is named 2 times under pickable_objects", None)
 
 
-def test_an_overlay_elsewhere_and_one_that_cannot_be_written_are_named(project: Path) -> None:
-    change_config(project, overlay_root="/proc/overlay")
-    found = complaints(project)
-    assert {item["check"] for item in found} <= {"overlay", "notice"}
-    assert any("/proc/overlay" in item["text"] for item in found)
+def test_an_overlay_that_is_not_there_or_cannot_be_written_is_named(project: Path) -> None:
+    change_config(project, overlay_root=f"local://{project / 'picks'}")
+    only(complaints(project), "warning", "project", "which is not there yet", None)
+    change_config(project, overlay_root="local:///proc/self")
+    only(complaints(project), "warning", "overlay", "/proc/self is not writable: picks cannot be stored there", None)
+
+
+def test_picks_outside_the_part_that_counts_are_counted(project: Path) -> None:
+    root = open_project(project)
+    mask = np.zeros(SHAPE, dtype=np.uint8)
+    mask[:, :, :40] = 1
+    root.get_run("TS_1").new_segmentation(SPACING, "cell", "0", True, "anna").from_numpy(mask)
+    _, found = doctor(project.parent / "doctor", project, runs=["TS_1"], mask="cell")
+    outside = int((points_of(project)[:, 0] > 395).sum())
+    wrong = [item for item in found if item["run"] and item["level"] != "fine"]
+    only(wrong, "warning", "picks elsewhere", f"{outside} of 16 lie outside the segmentation cell")
+    assert any(item["check"] == "part" and "only the segmentation cell counts" in item["text"] for item in found)

@@ -41,7 +41,9 @@ def test_findings_of_many_runs_are_told_in_few_lines() -> None:
 
 
 def test_of_many_runs_only_some_are_pictured_and_the_page_says_so(sound: Path, tmp_path: Path) -> None:
-    seen = examine(Subjects(settings_of(sound)), "TS_1")
+    subjects = Subjects(settings_of(sound))
+    assert [finding.level for finding in subjects.findings()] == [Level.fine] * 2
+    seen = examine(subjects, "TS_1")
     report = Report(first_drawn=2, most_drawn=3)
     for k in range(5):
         wrong = [Finding(Level.warning, "blank", "half of it", seen.name)] if k >= 3 else []

@@ -22,7 +22,7 @@ from tomoseek.evaluation.ranking import score_ranking
 from tomoseek.geometry import indices_to_points
 from tomoseek.picks.copick_picks import read_picks, write_picks
 from tomoseek.picks.points import Picks
-from tomoseek.picks.star import write_star
+from tomoseek.picks.star_write import write_star
 from tomoseek.picks.tables import read_points_csv, write_csv
 from tomoseek.tomograms.copick_tomograms import add_tomogram
 from tomoseek.tomograms.project import create_project, open_project

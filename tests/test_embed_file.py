@@ -13,7 +13,7 @@ from tomoseek.command_line import compose_settings
 from tomoseek.errors import InputError
 from tomoseek.geometry import indices_to_points
 from tomoseek.picks.points import Picks
-from tomoseek.picks.star import read_star
+from tomoseek.picks.star_read import read_star
 from tomoseek.picks.tables import read_points_csv, write_csv
 
 SHAPE, SPACING = (40, 96, 96), 10.0

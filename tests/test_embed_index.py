@@ -53,7 +53,7 @@ def index_of(shard: Shard, folder: Path, run: str = "a", constants: SearchConsta
     shape = [4 * n for n in GRID]
     shard.save(
         folder / run, tomogram_type="wbp", voxel_spacing=SPACING, shape=shape, stored_spacing=SPACING,
-        stored_shape=shape, contrast=[0.0, 1.0, -1.0], seconds=0.0,
+        stored_shape=shape, part="all of it", contrast=[0.0, 1.0, -1.0], seconds=0.0,
     )  # fmt: skip
     Index(folder, header, {}).write_header()
     return Index.open(folder)

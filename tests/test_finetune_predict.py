@@ -22,7 +22,7 @@ from tomoseek.evaluation.ranking import rank
 from tomoseek.network.encoder import EncoderConfig
 from tomoseek.picks.copick_picks import read_picks, write_picks
 from tomoseek.picks.points import Picks
-from tomoseek.picks.star import read_star
+from tomoseek.picks.star_read import read_star
 from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
 from tomoseek.tomograms.project import create_project, open_project
 

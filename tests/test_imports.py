@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = {"pretrain", "finetune", "embed"}
 # Rooms of tomoseek, each built on those before it.
-ROOMS = ["network", "tomograms", "picks", "simulate", "evaluation", "demo", "doctor"]
+ROOMS = ["network", "tomograms", "picks", "exchange", "simulate", "evaluation", "demo", "doctor"]
 ALLOWED = {"tomoseek": {"tomoseek"}, **{stage: {stage, "tomoseek"} for stage in STAGES}}
 
 

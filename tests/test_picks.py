@@ -211,3 +211,68 @@ def test_a_bad_csv_says_what_is_wrong(tmp_path: Path, text: str, message: str):
 def test_a_missing_csv_is_named(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=r"expected a CSV of points at .*none\.csv, found no such file"):
         read_points_csv(tmp_path / "none.csv")
+
+
+SEPARATED = [
+    "run,x,y,z,score\nTS_1,1.5,2,3,0.5\nTS_1,4,5,6,1\n",
+    "run;x;y;z;score\nTS_1;1,5;2;3;0,5\nTS_1;4;5;6;1\n",
+    "run;x;y;z;score\nTS_1;1.5;2;3;0.5\nTS_1;4;5;6;\n",
+    "run\tx\ty\tz\tscore\nTS_1\t1,5\t2\t3\t5e-1\nTS_1\t4\t5\t6\t1\n",
+    "# a remark; with marks, of x\nRUN,X,Y,Z,Score\r\n,,,,\r\nTS_1,1.5,2,3,0.5\r\n\r\n TS_1,4,5,6, # sure\r\n",
+    '"run";"x";"y";"z";"score"\n"TS_1";"1,5";"2";"3";"0,5"\n;;;;\n"TS_1";"4";"5";"6";""\n',
+    "\n\nrun, x, y, z, score\nTS_1, 1.5 , 2, 3, .5\nTS_1, 4, 5, 6\n",
+    "run,x,y,z,score,\nTS_1,1.5,2,3,0.5,\nTS_1,4,5,6,1,\n",
+]
+
+
+@pytest.mark.parametrize("text", SEPARATED)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_of_every_separator_and_editor_are_read(tmp_path: Path, text: str, encoding: str):
+    path = tmp_path / "points.csv"
+    path.write_bytes(text.encode(encoding))
+    (run, picks), *others = read_points_csv(path).items()
+    assert (run, others) == ("TS_1", [])
+    assert picks.points_xyz.tolist() == [[1.5, 2, 3], [4, 5, 6]] and picks.scores.tolist() == [0.5, 1]
+
+
+@pytest.mark.parametrize(
+    "name", ["nan", "NA", "00255", "1_10", "1e3", "a, b", "a;b", "TS 1 (bin4)", "null", "True", "1,5"]
+)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_run_is_called_what_the_table_says(tmp_path: Path, name: str, separator: str):
+    path = tmp_path / "points.csv"
+    path.write_text("\n".join(separator.join(row) for row in (["run", *"xyz"], [f'"{name}"', *"123"], ["b", *"456"])))
+    assert list(read_points_csv(path)) == [name, "b"]
+
+
+@pytest.mark.parametrize("value", ["1_0", "0x10", "1,5", "nan", "inf", "1 000", "", "1.5.2", "１"])
+def test_what_is_no_number_is_refused(tmp_path: Path, value: str):
+    path = tmp_path / "points.csv"
+    path.write_text(f'run,x,y,z\nTS_1,1,"{value}",3\n')
+    with pytest.raises(InputError, match=r"expected numbers in .* in point 1: repair the row"):
+        read_points_csv(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run,x,y,z\nTS_1,1,2,3,4\n", "expected a CSV with a header"),
+        ("run,x,y,z\nTS_1,1,2,3,4,5\n", "expected a CSV with a header"),
+        ("run;x;y;z\nTS_1;1.234,5;2;3\n", "found '1.234,5, 2, 3' in point 1"),
+        ("run,x,y,z\n,1,2,3\n", "expected a run for each point .* point 1"),
+        ("run x y z\nTS_1 1 2 3\n", "found run x y z: add run, x, y, z"),
+        ("run,x,y,z,score\nTS_1,1,2,3,high\n", "found '1, 2, 3, high' in point 1"),
+    ],
+)
+def test_a_table_that_may_be_misread_is_refused(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "points.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_points_csv(path)
+
+
+def test_a_table_of_other_bytes_is_refused(tmp_path: Path):
+    path = tmp_path / "points.csv"
+    path.write_bytes(b"run,x,y,z\nTS_\xe9,1,2,3\n")
+    with pytest.raises(InputError, match=r"expected a CSV in UTF-8 .* save it as CSV UTF-8"):
+        read_points_csv(path)

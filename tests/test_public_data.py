@@ -11,7 +11,7 @@ import pytest
 from copick.impl.cryoet_data_portal import CopickConfigCDP
 
 from benchmarks.public_data import ENTRIES, extract_picks, fetch, main, prepare_map
-from tomoseek.complexes import COMPLEXES
+from tomoseek.complexes import CHALLENGE, COMPLEXES
 from tomoseek.errors import InputError
 from tomoseek.simulate.maps import load_density
 
@@ -101,6 +101,10 @@ def test_copick_understands_the_configuration_of_the_portal(tmp_path: Path) -> N
     assert config.dataset_ids == [10440]
     radii = {each.name: each.radius for each in config.pickable_objects}
     assert radii == {name: each.radius_angstrom for name, each in COMPLEXES.items()}
+    known = {each.name: each.identifier for each in config.pickable_objects}
+    assert all(known[name] for name in CHALLENGE) and known["virus-like-particle"] == "GO:0170047"
+    main(["portal", "--out", str(tmp_path / "test.json"), "--dataset", "10445"])
+    assert CopickConfigCDP(**json.loads((tmp_path / "test.json").read_text())).dataset_ids == [10445]
 
 
 def test_every_shared_map_of_an_entry_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

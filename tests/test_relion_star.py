@@ -12,7 +12,8 @@ from tomoseek.config import DataConfig, Polarity
 from tomoseek.errors import InputError
 from tomoseek.picks.copick_picks import write_picks
 from tomoseek.picks.points import Picks
-from tomoseek.picks.star import read_star, write_star
+from tomoseek.picks.star_read import read_star, run_of
+from tomoseek.picks.star_write import write_star
 from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
 from tomoseek.tomograms.project import create_project
 
@@ -84,20 +85,41 @@ def test_picks_survive_the_round_trip_through_a_star_file_of_relion_4(tmp_path: 
 
 @pytest.mark.parametrize(
     "name",
-    ["TS 1", "TS,1", "a, b", "O'Brien", '5"', "00255", "1_10", "1e3", "NA", "None", "#3", "a#b", "data_1", "_1", "Å"],
+    [
+        "TS 1",
+        "TS,1",
+        "a, b",
+        "O'Brien",
+        '5"',
+        "00255",
+        "1_10",
+        "1e3",
+        "NA",
+        "nan",
+        "NaN",
+        "null",
+        "None",
+        "#3",
+        "a#b",
+        "data_1",
+        "_1",
+        "Å",
+    ],
 )
-@pytest.mark.parametrize("pixel", [None, 1.54])
+@pytest.mark.parametrize(("relion", "pixel"), [(5, None), (4, 1.54), (3, None), (3, 2.0)])
 @pytest.mark.parametrize("num", [1, 3])
-def test_any_name_of_a_run_survives_the_round_trip(tmp_path: Path, name: str, pixel: float | None, num: int) -> None:
+def test_any_name_of_a_run_survives_the_round_trip(
+    tmp_path: Path, name: str, relion: int, pixel: float | None, num: int
+) -> None:
     path = tmp_path / "ribosome.star"
     tomogram = SimpleNamespace(run=name, shape=(20, 30, 40), voxel_spacing=10.0)
     written = {name: some_picks(0, num), "TS_1": some_picks(1, 3)}
     tomograms = {**TOMOGRAMS, name: tomogram}
-    write_star(path, [(run, "ribosome", picks) for run, picks in written.items()], tomograms.values(), pixel)
+    write_star(path, [(run, "ribosome", picks) for run, picks in written.items()], tomograms.values(), pixel, relion)
     back = read_star(path, tomograms)
     assert list(back) == [name, "TS_1"]
     for run, picks in written.items():
-        assert np.allclose(back[run].points_xyz, picks.points_xyz, atol=2e-3)
+        assert np.allclose(back[run].points_xyz, picks.points_xyz, atol=6e-3)
     assert list(read_star(path, tomograms, run=name)) == [name]
 
 
@@ -148,6 +170,88 @@ def test_shifts_of_a_refinement_are_taken_off_in_the_frame_of_the_subtomogram(tm
         assert np.allclose(read_star(path, TOMOGRAMS)["TS_1"].points_xyz, [moved])
 
 
+def test_warp_reads_voxels_and_tomostar_names_in_one_table(tmp_path: Path) -> None:
+    path = tmp_path / "ribosome.star"
+    picks = Picks(np.array([[300.0, 200.0, 100.0]]), np.array([0.25]))
+    write_star(path, [("TS_1", "ribosome", picks)], TOMOGRAMS.values(), relion=3)
+    (table,) = starfile.read(path, always_dict=True).values()
+    row = table.iloc[0] if hasattr(table, "iloc") else table
+    assert path.read_text().startswith("data_\n\nloop_\n_rlnMicrographName #1\n")
+    assert row["rlnMicrographName"] == "TS_1.tomostar"
+    assert [row[f"rlnCoordinate{axis}"] for axis in "XYZ"] == [30, 20, 10]  # 0 is the centre of the first voxel
+    assert row["rlnPixelSize"] == 10 and row["rlnDetectorPixelSize"] * 10000 / row["rlnMagnification"] == 10
+    write_star(path, [("TS_1", "ribosome", picks)], TOMOGRAMS.values(), 2.5, relion=3)
+    assert read_star(path, TOMOGRAMS)["TS_1"].points_xyz.tolist() == [[300, 200, 100]]
+    assert " 120.000 80.000 40.000 " in path.read_text()
+
+
+def test_voxels_of_two_sizes_do_not_go_into_one_file_of_relion_3(tmp_path: Path) -> None:
+    rows = [(run, "ribosome", some_picks()) for run in TOMOGRAMS]
+    with pytest.raises(InputError, match=r"voxels of one size .* found 7.5 to 10 Å: give the pixel size"):
+        write_star(tmp_path / "a.star", rows, TOMOGRAMS.values(), relion=3)
+    write_star(tmp_path / "a.star", rows[:1], TOMOGRAMS.values(), relion=3)
+    write_star(tmp_path / "b.star", rows, TOMOGRAMS.values(), 5.0, relion=3)
+    assert list(read_star(tmp_path / "b.star", TOMOGRAMS)) == list(TOMOGRAMS)
+
+
+MICROGRAPH = "MicrographName CoordinateX CoordinateY CoordinateZ"
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "expected"),
+    [
+        ("", "", [30, 20, 10]),  # voxels of the tomogram, 10 Å
+        ("PixelSize", "4", [12, 8, 4]),
+        ("DetectorPixelSize", "6", [18, 12, 6]),
+        ("DetectorPixelSize Magnification", "5 25000", [6, 4, 2]),  # micrometres over the magnification
+        ("OriginX OriginY OriginZ", "1 -1 0.5", [20, 30, 5]),
+        ("PixelSize OriginXAngst OriginYAngst OriginZAngst", "4 1 -1 0.5", [11, 9, 3.5]),
+    ],
+)
+def test_files_of_relion_3_count_in_the_pixels_they_name(
+    tmp_path: Path, columns: str, values: str, expected: list[float]
+) -> None:
+    path = tmp_path / "particles.star"
+    text = particles(f"{MICROGRAPH} {columns}", f"tomograms/TS_1.mrc 3 2 1 {values}", f"TS_1.mrc 3 2 1 {values}")
+    path.write_text(text.replace("data_particles", "data_"))
+    assert np.allclose(read_star(path, TOMOGRAMS)["TS_1"].points_xyz, [expected] * 2)
+    assert read_star(path, TOMOGRAMS, pixel_size=2.0)["TS_1"].points_xyz[0, 0] == pytest.approx(
+        2 * (3 - ("OriginX " in columns)) - ("OriginXAngst" in columns)
+    )
+
+
+def test_optics_say_the_pixels_of_a_subtomogram_export(tmp_path: Path) -> None:
+    path = tmp_path / "particles.star"
+    optics = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnImagePixelSize #2\n1 4\n2 5\n\n"
+    path.write_text(optics + particles(f"{MICROGRAPH} OpticsGroup", "TS_1.tomostar 3 2 1 2", "002.tomostar 3 2 1 1"))
+    back = read_star(path, TOMOGRAMS)
+    assert back["TS_1"].points_xyz.tolist() == [[15, 10, 5]] and back["002"].points_xyz.tolist() == [[12, 8, 4]]
+
+
+def test_shares_of_the_sides_are_read_as_warps_template_matching_writes_them(tmp_path: Path) -> None:
+    path = tmp_path / "matching.star"
+    path.write_text(particles(MICROGRAPH, "TS_1.tomostar 0.5 0.5 0.5", "TS_1.tomostar 0.25 0.1 1"))
+    with pytest.warns(UserWarning, match=r"between 0 and 1 and are taken as shares"):
+        back = read_star(path, TOMOGRAMS)
+    assert np.allclose(back["TS_1"].points_xyz, [[200, 150, 100], [100, 30, 200]])
+
+
+@pytest.mark.parametrize(
+    ("written", "run"),
+    [
+        ("TS_1.tomostar", "TS_1"), ("TS_1", "TS_1"), ("a/b/TS_1_10.00Apx.mrc", "TS_1"), ("TS_1.mrc.tomostar", "TS_1"),
+        ("TS_1.tomostar", "TS_1_10.00Apx"), ("a\\TS_1.rec", "TS_1"), ("rec.mrc_10.00Apx", "rec.mrc_10.00Apx"),
+        ("TS_1.mrc", "TS_1.mrc"), ("TS_12.mrc", None), (".mrc", None),
+    ],
+)  # fmt: skip
+def test_files_of_a_tomogram_name_its_run(written: str, run: str | None) -> None:
+    assert run_of(written, ["TS_2", *([run] if run else ["TS_1"])]) == run
+
+
+def test_a_file_that_may_be_of_two_runs_is_of_none() -> None:
+    assert run_of("TS_1.tomostar", ["TS_1_5.00Apx", "TS_1_10.00Apx"]) is None
+
+
 PIXELS = "TomoName CoordinateX CoordinateY CoordinateZ"
 
 
@@ -155,7 +259,13 @@ PIXELS = "TomoName CoordinateX CoordinateY CoordinateZ"
     ("text", "message"),
     [
         ("", r"rlnTomoName.* found no table: give RELION's particles.star"),
-        (particles("MicrographName CoordinateX", "TS_1 4"), r"rlnTomoName.*found data_particles"),
+        (particles("ImageName CoordinateX", "TS_1 4"), r"rlnTomoName or rlnMicrographName.*found data_particles"),
+        (particles("MicrographName CoordinateX", "TS_1 4"), r"found rlnMicrographName, rlnCoordinateX: export"),
+        (
+            particles("MicrographName DetectorPixelSize", "TS_1 x"),
+            r"found rlnMicrographName, rlnDetectorPixelSize: exp",
+        ),
+        ("data_particles\n", r"expected a star file of particles"),
         (particles("TomoName CoordinateX", "TS_1 4"), r"found rlnTomoName, rlnCoordinateX: export"),
         (
             particles(PIXELS, "TS_1 4 5 6"),

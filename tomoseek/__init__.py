@@ -1,5 +1,7 @@
 """tomoseek: a self-supervised foundation model for cryo-electron tomography."""
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,11 @@ if TYPE_CHECKING:
     from tomoseek.picks.points import Picks
     from tomoseek.tomograms.opening import open_tomogram
     from tomoseek.tomograms.tomogram import Tomogram
+
+# OpenMP reads its settings once, when torch or faiss load it. Left alone its threads spin while they wait for each
+# other, on a busy machine in each other's way: benchmarks/results/speed_waiting.md.
+if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys() and "torch" not in sys.modules:
+    os.environ["GOMP_SPINCOUNT"] = "10000"
 
 # Imported when they are asked for: torch and timm take seconds, opening a tomogram needs neither.
 _HOMES = {

@@ -5,7 +5,7 @@ Hydra and OmegaConf are imported where they are used: a command's help waits for
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
@@ -14,6 +14,7 @@ import yaml
 from tomoseek.config import CONFIG_DIR
 from tomoseek.errors import InputError
 from tomoseek.messages import show_notices_plainly
+from tomoseek.setting_words import as_typed
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -54,6 +55,14 @@ def to_dataclass(schema: type[Schema], config: "DictConfig") -> Schema:
     return built
 
 
+def merge_mappings(config: "DictConfig", mappings: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    """Merge mappings by name into a composed config, as ``key=value`` words of plain Hydra would be."""
+    from omegaconf import OmegaConf
+
+    for key, mapping in mappings:
+        OmegaConf.update(config, key, mapping, merge=True, force_add=True)
+
+
 def compose_settings(config_name: str, schema: type[Schema], words: Sequence[str] = ()) -> Schema:
     """Build the settings that ``configs/<config_name>.yaml`` and ``key=value`` words make, without a command line.
 
@@ -64,8 +73,11 @@ def compose_settings(config_name: str, schema: type[Schema], words: Sequence[str
     """
     import hydra
 
+    plain, mappings = as_typed(schema, words)
     with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return to_dataclass(schema, hydra.compose(config_name, list(words)))
+        config = hydra.compose(config_name, plain)
+    merge_mappings(config, mappings)
+    return to_dataclass(schema, config)
 
 
 def launch(command: Command) -> None:
@@ -87,6 +99,8 @@ def launch(command: Command) -> None:
 
     show_notices_plainly()
     schema, main = command.load()
+    words, mappings = as_typed(schema, sys.argv[1:], grid=bool({"--multirun", "-m"} & set(sys.argv[1:])))
+    sys.argv[1:] = words
     started = False
 
     @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=command.config_name)
@@ -96,6 +110,7 @@ def launch(command: Command) -> None:
         grid = HydraConfig.get()
         if grid.mode is RunMode.MULTIRUN:
             config.out_dir = grid.runtime.output_dir
+        merge_mappings(config, mappings)
         try:
             return main(to_dataclass(schema, config))
         except (InputError, FileNotFoundError) as error:

@@ -28,7 +28,7 @@ class DataConfig:
     voxel_spacing: float | None
     polarity: Polarity
     resample: Any = "auto"  # or None or Å per voxel
-    mask: str | None = None
+    mask: str | None = "auto"
 
     def __post_init__(self) -> None:
         self.resample = check_resample(self.resample)

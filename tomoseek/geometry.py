@@ -60,6 +60,35 @@ def clip_inside(points_xyz: ArrayLike, shape_zyx: tuple[int, ...], voxel_spacing
     return np.clip(np.asarray(points_xyz, dtype=np.float64).reshape(-1, 3), 0, last)
 
 
+def voxels_to_points(voxels_xyz: ArrayLike, voxel_spacing: float, pixel_size: float | None = None) -> FloatArray:
+    """Turn coordinates that count voxels, 0 at the centre of the first, into points.
+
+    Parameters
+    ----------
+    voxels_xyz
+        ``(n, 3)`` x y z in voxels.
+    voxel_spacing
+        Å per voxel of the tomogram.
+    pixel_size
+        Å per voxel of the volume they were made in, a binned one for instance, whose corner lies where the
+        tomogram's does; None is the tomogram itself.
+
+    Returns
+    -------
+    ``(n, 3)`` x y z in Å.
+    """
+    voxels = np.asarray(voxels_xyz, dtype=np.float64).reshape(-1, 3)  # (n, 3) x y z
+    pixel = pixel_size or voxel_spacing
+    return voxels * pixel + (pixel - voxel_spacing) / 2
+
+
+def points_to_voxels(points_xyz: ArrayLike, voxel_spacing: float, pixel_size: float | None = None) -> FloatArray:
+    """Turn points into coordinates that count voxels; the inverse of `voxels_to_points`."""
+    points = np.asarray(points_xyz, dtype=np.float64).reshape(-1, 3)  # (n, 3) x y z
+    pixel = pixel_size or voxel_spacing
+    return (points - (pixel - voxel_spacing) / 2) / pixel
+
+
 def cell_to_voxel(cells_zyx: ArrayLike, stride: int) -> FloatArray:
     """Turn fractional feature-cell indices at ``stride`` into fractional voxel indices of the same axes."""
     return np.asarray(cells_zyx, dtype=np.float64) * stride + (stride - 1) / 2
@@ -83,3 +112,8 @@ def is_same_spacing(voxel_spacing: float, other: float) -> bool:
 def is_familiar(voxel_spacing: float, known: float) -> bool:
     """Tell whether a network that learned at ``known`` Å per voxel may be trusted at another spacing."""
     return abs(voxel_spacing / known - 1) <= FAMILIAR_SPACING
+
+
+def order_xyz(values_zyx: ArrayLike) -> FloatArray:
+    """Turn three values along z, y, x, such as the sides of a voxel, into those along x, y, z."""
+    return np.ascontiguousarray(np.asarray(values_zyx, dtype=np.float64)[::-1])

@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+_told: set[str] = set()  # in this process
+
 
 class Notice(UserWarning):
     """Something that does not stop the work and that its user should know."""
@@ -13,6 +15,13 @@ class Notice(UserWarning):
 def warn(message: str) -> None:
     """Warn the user: a Python warning for those who call a function, one line on standard error for those who type."""
     warnings.warn(message, Notice, stacklevel=3)
+
+
+def warn_once(message: str) -> None:
+    """Warn the user of what one command would come upon several times, such as a project that it opens again."""
+    if message not in _told:
+        _told.add(message)
+        warnings.warn(message, Notice, stacklevel=3)
 
 
 def show_notices_plainly() -> None:

@@ -1,5 +1,6 @@
 """What every command needs while it runs: a device, its number format, progress, clocks and a look ahead."""
 
+import os
 import resource
 import sys
 import time
@@ -18,6 +19,8 @@ from tomoseek.errors import InputError
 
 Item = TypeVar("Item")
 
+PRECISION_VARIABLE = "TOMOSEEK_PRECISION"
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CPU_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
@@ -37,14 +40,69 @@ def pick_device(name: str) -> torch.device:
 
 
 def precision(device: torch.device) -> torch.dtype:
-    """Return the number format in which ``device`` computes networks fastest at no loss.
+    """Return the number format in which ``device`` computes networks.
 
     GPUs: bfloat16, or float16 where they lack it. CPUs: bfloat16 where they have a unit for it (AVX512-BF16, AMX, Arm's
-    BF16), else float32: without one torch still computes in bfloat16, correctly and many times slower.
+    BF16), else float32: without one torch still computes in bfloat16, correctly and many times slower. The environment
+    variable ``TOMOSEEK_PRECISION`` names another one, for all commands.
+
+    Raises
+    ------
+    InputError
+        If ``TOMOSEEK_PRECISION`` names what is no format, or none that ``device`` can compute in.
     """
+    wanted = os.environ.get(PRECISION_VARIABLE) or "auto"
+    if wanted == "auto":
+        return fastest_precision(device)
+    if wanted not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise InputError(
+            f"{PRECISION_VARIABLE}: expected auto, {known}, found '{wanted}'; set one of these, or unset it"
+        )
+    dtype = PRECISIONS[wanted]
+    impossible = dtype is torch.float16 and device.type == "cpu"
+    impossible |= dtype is torch.bfloat16 and device.type == "cuda" and not torch.cuda.is_bf16_supported()
+    if impossible:
+        raise InputError(
+            f"{PRECISION_VARIABLE}: expected a format that the {device.type} can compute in, found '{wanted}'; "
+            "set float32, or unset it"
+        )
+    return dtype
+
+
+def fastest_precision(device: torch.device) -> torch.dtype:
+    """Return the fastest format at no loss, whatever the user may wish."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     return torch.bfloat16 if CPU_BFLOAT16 & cpu_flags() else torch.float32
+
+
+def describe_precision(device: torch.device) -> str:
+    """Say in half a line in which format ``device`` computes networks, and why.
+
+    Raises
+    ------
+    InputError
+        As `precision`.
+    """
+    used, fastest = precision(device), fastest_precision(device)
+    unit = "GPU" if device.type == "cuda" else "CPU"
+    has = "has a" if fastest is torch.bfloat16 else "has no"
+    if used is fastest:
+        return f"networks in {name_of(used)}: this {unit} {has} unit for bfloat16"
+    return (
+        f"networks in {name_of(used)}, as {PRECISION_VARIABLE} says; {name_of(fastest)} is the fastest on this {unit}"
+    )
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """``torch.float32`` -> ``float32``."""
+    return str(dtype).removeprefix("torch.")
+
+
+def loss_scaler(device: torch.device) -> torch.amp.GradScaler:
+    """Return what keeps small gradients from vanishing in float16; it does nothing in other formats."""
+    return torch.amp.GradScaler(device.type, enabled=precision(device) is torch.float16)
 
 
 @cache

@@ -63,24 +63,29 @@ def step_seconds(functions: list[Callable[[], object]], warmup: int, steps: int,
     return [statistics.median(taken[warmup:]) for taken in seconds]
 
 
+def product_rate(
+    dtype: torch.dtype, device: torch.device, sizes: tuple[int, ...] | None = None, repeats: int = 7
+) -> float:
+    """Measure square matrix products of several sizes; operations per second of the best."""
+    best = 0.0
+    for size in sizes or MATMUL_SIZES[device.type]:
+        a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+        out = torch.empty_like(a)
+
+        def multiply(a: Tensor = a, b: Tensor = b, out: Tensor = out) -> Tensor:
+            return torch.mm(a, b, out=out)
+
+        best = max(best, 2 * size**3 / step_seconds([multiply], 2, repeats, device)[0])
+    return best
+
+
 def measure_machine(device: torch.device, repeats: int = 7) -> Machine:
-    """Measure square matrix products of several sizes, the best counts, and a copy that fits no cache."""
-    rates = {}
-    for dtype in (torch.bfloat16, torch.float32):
-        best = 0.0
-        for size in MATMUL_SIZES[device.type]:
-            a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-            out = torch.empty_like(a)
-
-            def multiply(a: Tensor = a, b: Tensor = b, out: Tensor = out) -> Tensor:
-                return torch.mm(a, b, out=out)
-
-            best = max(best, 2 * size**3 / step_seconds([multiply], 2, repeats, device)[0])
-        rates[dtype] = best
+    """Measure matrix products in both formats, and a copy that fits no cache."""
+    bf16, fp32 = (product_rate(dtype, device, repeats=repeats) for dtype in (torch.bfloat16, torch.float32))
     source = torch.rand(COPY_BYTES[device.type] // 4, device=device)
     copy = torch.empty_like(source)
     seconds = step_seconds([lambda: copy.copy_(source)], 2, repeats, device)[0]
-    return Machine(rates[torch.bfloat16], rates[torch.float32], 2 * source.nbytes / seconds)
+    return Machine(bf16, fp32, 2 * source.nbytes / seconds)
 
 
 class TrafficCounter(TorchDispatchMode):

@@ -1,4 +1,4 @@
-"""How OpenMP threads should wait for each other: one tile embedded, and one training step, on a quiet and a busy machine.
+"""How OpenMP threads should wait for each other: a tile embedded and a training step, on a quiet and a busy machine.
 
 ``python -m benchmarks.speed.waiting`` times each way of waiting by turns: alone, and beside processes that keep one
 core each busy.

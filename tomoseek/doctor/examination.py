@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from tomoseek.doctor.density import Density
 from tomoseek.doctor.findings import Finding, Level
-from tomoseek.doctor.picks import PickFile, check_places, check_sitting, find_strays, read_files
+from tomoseek.doctor.picks import PickFile, check_places, check_sitting, read_files
 from tomoseek.doctor.scan import Scan, scan_volume
 from tomoseek.doctor.subjects import Subjects, noted
-from tomoseek.doctor.volumes import check_axes, check_polarity, check_spacing, check_values
+from tomoseek.doctor.volumes import check_axes, check_part, check_polarity, check_spacing, check_values
 from tomoseek.errors import InputError
 from tomoseek.tomograms.tomogram import Tomogram
 
@@ -39,27 +39,29 @@ class Examined:
 def examine(subjects: Subjects, name: str) -> Examined:
     """Look at a run: its tomogram, read whole and block by block, and its picks."""
     seen = Examined(name)
-    with noted(name) as notes:
-        try:
+    try:
+        with noted("header", name) as notes:
             seen.tomogram = subjects.open(name)
-            for finding in _look(seen, seen.tomogram):
-                seen.findings.append(finding)
-        except (InputError, FileNotFoundError) as error:
-            seen.findings.append(Finding(Level.problem, "tomogram", str(error), name))
-        if subjects.root is not None and seen.tomogram is not None:
-            seen.findings += _look_at_picks(seen, seen.tomogram, subjects)
-    seen.findings += notes
+        for finding in _look(seen, seen.tomogram, notes):
+            seen.findings.append(finding)
+    except (InputError, FileNotFoundError) as error:
+        seen.findings.append(Finding(Level.problem, "tomogram", str(error), name))
+    if subjects.root is not None and seen.tomogram is not None:
+        with noted("files of picks", name) as notes:
+            found = list(_look_at_picks(seen, seen.tomogram, subjects))
+        seen.findings += [*notes, *found]
     return seen
 
 
-def _look(seen: Examined, tomogram: Tomogram) -> Iterator[Finding]:
+def _look(seen: Examined, tomogram: Tomogram, notes: list[Finding]) -> Iterator[Finding]:
     """Check the tomogram; what goes wrong on the way is raised after what was found before."""
     shape = " x ".join(str(length) for length in tomogram.shape)
     text = f"{shape} voxels (z y x) at {tomogram.voxel_spacing:g} Å"
     numbers = {"shape_zyx": tomogram.shape, "voxel_spacing": tomogram.voxel_spacing, "source": tomogram.source}
     yield Finding(Level.fine, "shape", text, tomogram.run, numbers)
-    doubts = list(check_spacing(tomogram))
+    doubts = notes or list(check_spacing(tomogram))
     yield from doubts
+    yield from check_part(tomogram)
     contrast = tomogram.contrast
     seen.scan = scan_volume(tomogram, contrast)
     yield from check_values(tomogram, seen.scan)
@@ -70,7 +72,6 @@ def _look(seen: Examined, tomogram: Tomogram) -> Iterator[Finding]:
 
 def _look_at_picks(seen: Examined, tomogram: Tomogram, subjects: Subjects) -> Iterator[Finding]:
     """Check the picks of the run."""
-    yield from find_strays(subjects.root, seen.name)
     for found in read_files(subjects.root, tomogram):
         if isinstance(found, Finding):
             yield found

@@ -7,12 +7,13 @@ import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
 
 from tomoseek.doctor.findings import Finding, Level
-from tomoseek.running import pick_device
+from tomoseek.running import describe_precision, pick_device
 
 MODULES = ("torch", "faiss", "copick", "zarr", "numpy")
 MEMORY_GB = 8.0
@@ -38,7 +39,8 @@ def check_machine() -> Iterator[Finding]:
         text = f"{properties.name} with {properties.total_memory / 1e9:.0f} GB, {num_cores} CPU cores"
     else:
         text = f"no GPU, {num_cores} CPU cores: everything runs, slower"
-    yield Finding(Level.fine, "device", text, numbers={"device": str(device), "cpu_cores": num_cores})
+    numbers: dict[str, Any] = {"device": str(device), "cpu_cores": num_cores}
+    yield Finding(Level.fine, "device", f"{text}; {describe_precision(device)}", numbers=numbers)
     memory = psutil.virtual_memory()
     text = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB memory free"
     numbers = {"memory_free_gb": round(memory.available / 1e9, 1), "memory_gb": round(memory.total / 1e9, 1)}

@@ -11,11 +11,9 @@ from tomoseek.doctor.density import Density
 from tomoseek.doctor.findings import Finding, Level
 from tomoseek.errors import InputError
 from tomoseek.geometry import FloatArray, indices_to_points
-from tomoseek.messages import listed
 from tomoseek.picks.copick_picks import list_picks, read_picks
 from tomoseek.picks.points import check_inside
 from tomoseek.picks.readings import judge_points
-from tomoseek.tomograms.project import local_path
 from tomoseek.tomograms.tomogram import Tomogram
 
 SAME_PLACE = 0.2  # of a radius: picks nearer than this are one particle
@@ -38,36 +36,10 @@ class PickFile(NamedTuple):
         return f"{self.object_name} picks by {self.user}, session {self.session}"
 
 
-def find_strays(root: Any, run_name: str) -> Iterator[Finding]:
-    """Report files among the picks of a run that are no picks; hidden ones do not count."""
-    for key in ("static_root", "overlay_root"):
-        folder = local_path(getattr(root.config, key, None) or "")
-        if folder is None or not str(folder):
-            continue
-        names = sorted(path.name for path in (folder / "ExperimentRuns" / run_name / "Picks").glob("[!.]*"))
-        if strays := [name for name in names if not is_name_of_picks(name)]:
-            yield Finding(
-                Level.warning, "stray files", f"among its picks lie files that are none: {listed(strays, 5)}; picks "
-                "are called user_session_object.json: move them elsewhere", run_name, {"files": strays},
-            )  # fmt: skip
-
-
-def is_name_of_picks(name: str) -> bool:
-    """Tell whether a file is called ``user_session_object.json``."""
-    stem, dot, kind = name.rpartition(".")
-    return dot + kind == ".json" and stem.count("_") == 2 and all(stem.split("_"))
-
-
 def read_files(root: Any, tomogram: Tomogram) -> Iterator[PickFile | Finding]:
     """Read the picks of a run, file by file, those outside the volume too; what cannot be read is a problem."""
     known, run = {item.name for item in root.pickable_objects}, root.get_run(tomogram.run)
-    try:
-        present = list_picks(root, tomogram.run)
-    except IndexError:  # copick splits every name into three
-        text = "its picks cannot be listed as long as files of other names lie among them: move those elsewhere"
-        yield Finding(Level.problem, "stray files", text, tomogram.run)
-        return
-    for object_name, user, session in present:
+    for object_name, user, session in list_picks(root, tomogram.run):
         if object_name not in known:
             yield Finding(
                 Level.warning, "unknown object", f"picks by {user}, session {session}, are of '{object_name}', which "
@@ -97,6 +69,12 @@ def check_places(picks: PickFile, tomogram: Tomogram, radius: float | None) -> I
         check_inside(points, tomogram.shape, spacing, f"{picks}, in {run}")
     except InputError as error:
         yield Finding(Level.problem, "picks outside", str(error), run)
+    elsewhere = 0 if tomogram.part is None else int((~tomogram.part.holds(points)).sum())
+    if elsewhere:
+        yield Finding(
+            Level.warning, "picks elsewhere", f"{picks}: {elsewhere} of {len(points)} lie outside the {tomogram.part}, "
+            "and only in it is searched and trained", run, {"outside_part": elsewhere},
+        )  # fmt: skip
     near = max(SAME_PLACE * (radius or 0.0), 0.5 * spacing)
     if pairs := len(cKDTree(points).query_pairs(near)) if len(points) > 1 else 0:
         yield Finding(

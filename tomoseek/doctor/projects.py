@@ -8,7 +8,7 @@ from typing import Any
 
 from tomoseek.doctor.findings import Finding, Level
 from tomoseek.messages import listed
-from tomoseek.tomograms.project import find_config, local_path, read_config
+from tomoseek.tomograms.project_config import find_config, local_path, read_config
 
 
 def check_objects(config_path: str | None) -> Iterator[Finding]:
@@ -29,11 +29,8 @@ def check_objects(config_path: str | None) -> Iterator[Finding]:
     times = Counter(str(known.get("name")) for known in objects)
     for name, number in times.items():
         if number > 1:
-            radii = listed(f"{known.get('radius')} Å" for known in objects if known.get("name") == name)
-            yield Finding(
-                Level.problem, "objects", f"expected one object named {name}, found {number} (radii {radii}): keep one "
-                "entry under pickable_objects",
-            )  # fmt: skip
+            text = f"{name} is named {number} times under pickable_objects: take out all entries but one"
+            yield Finding(Level.warning, "objects", text)
     if lacking := list(dict.fromkeys(str(known.get("name")) for known in particles if not known.get("radius"))):
         yield Finding(
             Level.warning, "objects", f"no radius: {listed(lacking)}; training and scoring need it: add \"radius\" (Å) "
@@ -41,32 +38,11 @@ def check_objects(config_path: str | None) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def check_overlay(config_path: str | None, root: Any) -> Iterator[Finding]:
-    """Report whether picks can be stored, and whether that is where the config says.
-
-    Raises
-    ------
-    InputError
-        When the config cannot be read.
-    """
-    written = read_config(find_config(config_path)).get("overlay_root") or ""
-    opened = local_path(getattr(root.config, "overlay_root", None) or "")
-    if not str(opened or ""):
-        return
-    assert opened is not None
-    said = local_path(written)
-    if said is not None and said.is_absolute() and said != opened:
-        yield Finding(
-            Level.warning, "overlay", f"the config says that picks go to {said}, which is not there; they will go to "
-            f"{opened}: make the folder, or correct overlay_root",
-        )  # fmt: skip
-    elif not opened.is_dir():
-        yield Finding(
-            Level.warning, "overlay", f"{opened} (overlay_root, where picks go) is not there yet; it will be made when "
-            "picks are stored: check that it is the place you mean",
-        )  # fmt: skip
-    if not is_writable(opened):
-        yield Finding(Level.warning, "overlay", f"{opened} is not writable: picks cannot be stored there")
+def check_overlay(root: Any) -> Iterator[Finding]:
+    """Report a local folder for picks in which no picks can be stored."""
+    folder = local_path(getattr(root.config, "overlay_root", None) or "none://")
+    if folder is not None and not is_writable(folder):
+        yield Finding(Level.warning, "overlay", f"{folder} is not writable: picks cannot be stored there")
 
 
 def is_writable(folder: Path) -> bool:

@@ -12,9 +12,10 @@ from tomoseek.doctor.findings import Finding, Level
 from tomoseek.doctor.projects import check_objects, check_overlay
 from tomoseek.errors import InputError
 from tomoseek.messages import Notice
-from tomoseek.tomograms.copick_tomograms import find_tomograms
+from tomoseek.tomograms.copick_tomograms import tomograms_of
 from tomoseek.tomograms.opening import open_tomogram
 from tomoseek.tomograms.project import open_project
+from tomoseek.tomograms.remote import reaching, remote_place
 from tomoseek.tomograms.tomogram import Tomogram
 
 
@@ -57,17 +58,18 @@ class Subjects:
             yield Finding(Level.fine, "project", text)
             return
         try:
-            with noted() as notes:
+            with noted("project") as notes:
                 self.root = open_project(self.data.project)
             yield from notes
-            present = sorted(entry.name for entry in self.root.runs)
+            with reaching(remote_place(self.root)):
+                present = sorted(entry.name for entry in self.root.runs)
             self.names = present if self.data.runs is None else list(dict.fromkeys(self.data.runs))
             yield Finding(Level.fine, "project", f"{len(present)} runs in {self.data.project}")
             if not self.names:
                 text = f"expected runs in {self.data.project}, found none: check its static_root"
                 yield Finding(Level.problem, "project", text)
             yield from check_objects(self.data.project)
-            yield from check_overlay(self.data.project, self.root)
+            yield from check_overlay(self.root)
         except InputError as error:
             yield Finding(Level.problem, "project", str(error))
 
@@ -75,7 +77,7 @@ class Subjects:
         """Open a tomogram, as the other commands would."""
         if name in self.files:
             return open_tomogram(self.files[name], self.data.voxel_spacing, self.data.polarity, name)
-        return find_tomograms(replace(self.data, runs=[name]))[0]
+        return tomograms_of(self.root, replace(self.data, runs=[name]))[0]
 
     def radius(self, object_name: str) -> float | None:
         """Radius of an object of the project, Å."""
@@ -84,14 +86,14 @@ class Subjects:
 
 
 @contextmanager
-def noted(run: str | None = None) -> Iterator[list[Finding]]:
+def noted(check: str, run: str | None = None) -> Iterator[list[Finding]]:
     """Collect what the code within warns of as findings about a run, each text once."""
     found: list[Finding] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", Notice)
         yield found
     texts = dict.fromkeys(str(item.message) for item in caught if issubclass(item.category, Notice))
-    found += [Finding(Level.warning, "notice", text, run) for text in texts]
+    found += [Finding(Level.warning, check, text, run) for text in texts]
 
 
 def unique_names(paths: list[str]) -> list[str]:

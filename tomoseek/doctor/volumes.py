@@ -10,35 +10,33 @@ from tomoseek.doctor.wedge import find_wedge
 from tomoseek.tomograms.polarity import estimate_polarity
 from tomoseek.tomograms.tomogram import Tomogram
 
-NEVER_WRITTEN = 1.0  # Å; what programs write that know of no voxel size
-LEAST_SPACING, MOST_SPACING = 1.5, 60.0  # Å; no tomogram is reconstructed finer or coarser
+LEAST_SPACING, MOST_SPACING = 1.5, 60.0  # Å
 LEAST_SIDE, MOST_SIDE = 200.0, 50_000.0  # Å along x and y; less is a crop or a wrong spacing
 MOST_BLANK, MOST_CLIPPED = 0.5, 0.01  # shares of all voxels
 
 
 def check_spacing(tomogram: Tomogram) -> Iterator[Finding]:
-    """Report a voxel size that nobody measured, and sides that no tomogram has."""
-    spacing = tomogram.voxel_spacing
+    """Report a voxel size and sides that no tomogram has; of what files say of them, `open_tomogram` warns itself."""
+    spacing, widest = tomogram.voxel_spacing, max(tomogram.shape[1:]) * tomogram.voxel_spacing
     numbers = {"voxel_spacing": spacing}
-    if spacing == NEVER_WRITTEN:
-        yield Finding(
-            Level.warning, "spacing", "1 Å per voxel looks as if it had never been written: set the true one in the "
-            "header or project, or give data.voxel_spacing for a file", tomogram.run, numbers,
-        )  # fmt: skip
-        return
     if not LEAST_SPACING <= spacing <= MOST_SPACING:
         yield Finding(
-            Level.warning, "spacing", f"{spacing:g} Å per voxel is {'finer' if spacing < 10 else 'coarser'} than "
-            f"tomograms are ({LEAST_SPACING:g} to {MOST_SPACING:g} Å): nanometres, or an unbinned pixel?",
+            Level.warning, "spacing", f"{spacing:g} Å per voxel is {'finer' if spacing < MOST_SPACING else 'coarser'} "
+            f"than tomograms are ({LEAST_SPACING:g} to {MOST_SPACING:g} Å): nanometres, or the pixel before binning?",
             tomogram.run, numbers,
         )  # fmt: skip
-        return
-    widest = max(tomogram.shape[1:]) * spacing
-    if not LEAST_SIDE <= widest <= MOST_SIDE:
+    elif not LEAST_SIDE <= widest <= MOST_SIDE:
         yield Finding(
-            Level.warning, "spacing", f"its wider side would be {widest / 10:.0f} nm: check the voxel size",
-            tomogram.run, numbers,
+            Level.warning, "spacing", f"its wider side would be {widest / 10:.0f} nm: check the voxel size of "
+            f"{spacing:g} Å", tomogram.run, numbers,
         )  # fmt: skip
+
+
+def check_part(tomogram: Tomogram) -> Iterator[Finding]:
+    """Report where particles are looked for, if not everywhere."""
+    if tomogram.part is not None:
+        text = f"only the {tomogram.part} counts: there is searched, picked and trained (data.mask)"
+        yield Finding(Level.fine, "part", text, tomogram.run)
 
 
 def check_axes(tomogram: Tomogram, scan: Scan | None) -> Iterator[Finding]:

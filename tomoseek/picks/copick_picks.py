@@ -12,7 +12,9 @@ from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_text
 from tomoseek.messages import listed
 from tomoseek.picks.points import Picks
-from tomoseek.tomograms.project import check_name, local_path
+from tomoseek.tomograms.project import check_name
+from tomoseek.tomograms.project_config import local_path
+from tomoseek.tomograms.remote import reaching, remote_place
 
 
 def read_picks(
@@ -47,6 +49,18 @@ def read_picks(
     InputError
         When the project has no such run or class, or a picks file cannot be read.
     """
+    with reaching(remote_place(root)):
+        return _read_picks(root, run_name, object_name, user_id, session_id, exclude_users)
+
+
+def _read_picks(
+    root: Any,
+    run_name: str,
+    object_name: str,
+    user_id: str | None,
+    session_id: str | None,
+    exclude_users: Sequence[str],
+) -> Picks:
     run = _get_run(root, run_name)
     _check_object(root, object_name)
     run.refresh_picks()  # another command may have written since
@@ -66,6 +80,8 @@ def read_picks(
             shift = point.transformation[:3, 3]
             points.append(np.array([point.location.x, point.location.y, point.location.z]) + shift)
             scores.append(1.0 if point.score is None else point.score)
+        if not np.isfinite(np.array(points)).all() or not np.isfinite(scores).all():
+            raise InputError(f"expected finite coordinates and scores in {source}, found NaN or infinity: remove those")
     return Picks(np.array(points), np.array(scores))
 
 
@@ -75,9 +91,20 @@ def write_picks(root: Any, run_name: str, object_name: str, picks: Picks, user_i
     Raises
     ------
     InputError
-        When the project has no such run or class, a name is not one copick accepts, or picks under these
-        names are part of the read-only data.
+        When the project has no such run or class, a name is not one copick accepts, picks under these names are part
+        of the read-only data, or the overlay cannot be written.
     """
+    try:
+        with reaching(remote_place(root)):
+            _write_picks(root, run_name, object_name, picks, user_id, session_id)
+    except OSError as error:
+        raise InputError(
+            f"expected to write picks into {root.config.overlay_root}, the overlay_root of the project, found {error}: "
+            "name a folder of your own there"
+        ) from error
+
+
+def _write_picks(root: Any, run_name: str, object_name: str, picks: Picks, user_id: str, session_id: str) -> None:
     run = _get_run(root, run_name)
     _check_object(root, object_name)
     check_name(user_id, "picks.user_id")
@@ -109,9 +136,10 @@ def write_picks(root: Any, run_name: str, object_name: str, picks: Picks, user_i
 
 def list_picks(root: Any, run_name: str) -> list[tuple[str, str, str]]:
     """List the picks files of a run as (object name, user, session), sorted."""
-    run = _get_run(root, run_name)
-    run.refresh_picks()
-    return sorted((entry.pickable_object_name, entry.user_id, entry.session_id) for entry in run.picks)
+    with reaching(remote_place(root)):
+        run = _get_run(root, run_name)
+        run.refresh_picks()
+        return sorted((entry.pickable_object_name, entry.user_id, entry.session_id) for entry in run.picks)
 
 
 def _get_run(root: Any, run_name: str) -> Any:

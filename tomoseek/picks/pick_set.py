@@ -86,8 +86,14 @@ class PickSet(Mapping[tuple[str, str], Picks]):
 
         write_csv(path, self.rows())
 
-    def to_star(self, path: str | Path, name: str | None = None, tilt_series_pixel_size: float | None = None) -> None:
-        """Write the picks of one object as a star file for RELION 5 or, with a pixel size in Å, for RELION 4.
+    def to_star(
+        self,
+        path: str | Path,
+        name: str | None = None,
+        tilt_series_pixel_size: float | None = None,
+        relion: int | None = None,
+    ) -> None:
+        """Write the picks of one object as a star file for RELION 5, 4, or 3, which Warp and M read.
 
         Parameters
         ----------
@@ -96,16 +102,19 @@ class PickSet(Mapping[tuple[str, str], Picks]):
         name
             The object, where there are several.
         tilt_series_pixel_size
-            Å per pixel of the unbinned tilt series; None writes for RELION 5.
+            Å per pixel of the unbinned tilt series, for RELION 4. For RELION 3: Å per pixel of the coordinates, None
+            counts voxels.
+        relion
+            3, 4 or 5; None is 4 where a pixel size is given, else 5.
 
         Raises
         ------
         ValueError
             If there are several objects and none is named.
         """
-        from tomoseek.picks.star import write_star
+        from tomoseek.picks.star_write import write_star
 
-        write_star(path, self.rows(name), self.tomograms.values(), tilt_series_pixel_size)
+        write_star(path, self.rows(name), self.tomograms.values(), tilt_series_pixel_size, relion)
 
     def to_napari(self, run: str) -> list[tuple[Any, dict[str, Any], str]]:
         """Return the picks of a run as layers for napari: ``viewer.add_layer(napari.layers.Layer.create(*layer))``.

@@ -43,6 +43,10 @@ class Picks:
     def __len__(self) -> int:
         return len(self.points_xyz)
 
+    def __add__(self, other: "Picks") -> "Picks":
+        """These picks and others of the class and run."""
+        return Picks(np.concatenate([self.points_xyz, other.points_xyz]), np.concatenate([self.scores, other.scores]))
+
 
 def check_inside(points_xyz: NDArray[np.float64], shape: tuple[int, ...], voxel_spacing: float, what: str) -> None:
     """Refuse points outside a volume: every accepted point rounds to one of its voxels.

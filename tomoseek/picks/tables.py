@@ -1,7 +1,11 @@
 """CSV tables of picks."""
 
+import codecs
 import csv
+import re
+import warnings
 from collections.abc import Iterable
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +20,8 @@ if TYPE_CHECKING:  # slow to import, and seldom needed
 
 RUN_COLUMNS = ("run", "experiment", "run_name", "rlnTomoName")
 OBJECT_COLUMNS = ("object", "particle_type", "object_name")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_DECIMAL_COMMA = r"^([-+]?\d*),(\d+([eE][-+]?\d+)?)$"
 
 
 def read_points_csv(
@@ -23,6 +29,9 @@ def read_points_csv(
 ) -> dict[str, Picks]:
     """Read points from a CSV with columns ``run`` (or ``experiment``), ``x``, ``y``, ``z`` in Å and perhaps
     ``score``.
+
+    Commas, semicolons or tabs part the columns; with the latter two a comma may be the decimal mark. Names of columns
+    may be in capitals, and an empty score is as good as none.
 
     Parameters
     ----------
@@ -77,49 +86,87 @@ def read_objects_csv(path: str | Path, default_run: str | None = None) -> dict[s
 
 
 def _read_table(path: Path, default_run: str | None) -> "pd.DataFrame":
-    """Read a CSV of points as columns run, x, y, z and perhaps object and score, whatever the file calls them."""
+    """Read a CSV of points as columns run, x, y, z and perhaps object and score, whatever the file calls them.
+
+    All as text, for a run may be called 00255, 1e3 or NA; rows without any content are passed over.
+    """
     import pandas as pd
 
     if not path.is_file():
         raise FileNotFoundError(f"expected a CSV of points at {path}, found no such file: check the path")
     try:
-        # All as text, for a run may be called 00255, 1e3 or NA.
-        table = pd.read_csv(path, comment="#", skipinitialspace=True, dtype=str, na_filter=False)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"expected a CSV with a header in {path}, found {error}: write columns run,x,y,z") from error
+        text = _decoded(path)
+        separator = _separator(text)
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # of rows that are too long
+            table = pd.read_csv(
+                StringIO(text), sep=separator, comment="#", skipinitialspace=True, dtype=str, na_filter=False,
+                index_col=False,
+            )  # fmt: skip
+    except UnicodeDecodeError as error:
+        raise InputError(f"expected a CSV in UTF-8 at {path}, found {error}: save it as CSV UTF-8") from error
+    except (ValueError, pd.errors.ParserWarning) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"expected a CSV with a header in {path}, found {reason}: write columns run,x,y,z") from error
     columns = [str(column).strip() for column in table.columns]
     table.columns = pd.Index(columns)
-    missing = [axis for axis in "xyz" if axis not in columns]
-    run_column = next((name for name in RUN_COLUMNS if name in columns), None)
+    table = table[(table.map(str.strip) != "").any(axis=1)].fillna("")
+    by_name = {column.lower(): column for column in reversed(columns)}
+    missing = [axis for axis in "xyz" if axis not in by_name]
+    run_column = next((by_name[name.lower()] for name in RUN_COLUMNS if name.lower() in by_name), None)
     if run_column is None and default_run is None:
         missing.insert(0, "run")
     if missing:
         raise InputError(
             f"expected columns run, x, y, z (Å) in {path}, found {', '.join(columns)}: add {', '.join(missing)}"
         )
-    object_column = next((name for name in OBJECT_COLUMNS if name in columns), None)
-    read = table[["x", "y", "z", *(["score"] if "score" in columns else [])]].copy()
+    object_column = next((by_name[name.lower()] for name in OBJECT_COLUMNS if name.lower() in by_name), None)
+    wanted = ["x", "y", "z", *(["score"] if "score" in by_name else [])]
+    read = pd.DataFrame({name: table[by_name[name]].str.strip() for name in wanted})
+    if separator != ",":
+        read = read.replace(_DECIMAL_COMMA, r"\1.\2", regex=True)
     read["run"] = table[run_column] if run_column else default_run
     if object_column:
         read["object"] = table[object_column]
-    return read
+    return read.reset_index(drop=True)
+
+
+def _decoded(path: Path) -> str:
+    """Text of a table as editors and spreadsheets save it: UTF-8 or, with its mark, UTF-16."""
+    raw = path.read_bytes()
+    text = raw.decode("utf-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _separator(text: str) -> str:
+    """What parts the columns of a table: the mark that stands between x, y and z in its first line."""
+    lines = (line for line in text.splitlines() if line.strip(" ,;\t") and not line.lstrip().startswith("#"))
+    header = next(lines, "").lower().replace('"', "")
+    for separator in ("\t", ";"):
+        if {"x", "y", "z"} <= {name.strip() for name in header.split(separator)}:
+            return separator
+    return ","
 
 
 def _picks_by_run(table: "pd.DataFrame", path: str | Path) -> dict[str, Picks]:
-    """Split the rows of one class by run, refusing what is no number."""
-    import pandas as pd
-
+    """Split the rows of one class by run, refusing what is no number; an empty score is 1, as an absent one."""
     if table.empty:
         raise InputError(f"expected at least one point in {path}, found none: add rows")
     wanted = [column for column in ("x", "y", "z", "score") if column in table]
-    numbers = table[wanted].apply(pd.to_numeric, errors="coerce")
-    if numbers.isna().any(axis=None):
-        row = int(np.flatnonzero(numbers.isna().any(axis=1))[0])
+    if "score" in table:
+        table = table.assign(score=table["score"].where(table["score"] != "", "1"))
+    bad = ~table[wanted].map(lambda value: bool(_NUMBER.fullmatch(value))).to_numpy()  # (n, columns)
+    if bad.any():
+        row = int(np.flatnonzero(bad.any(axis=1))[0])
         found = ", ".join(str(value) for value in table.iloc[row][wanted])
         raise InputError(f"expected numbers in {path}, found '{found}' in point {row + 1}: repair the row")
     runs = table["run"].to_numpy()
-    points = numbers[["x", "y", "z"]].to_numpy(dtype=np.float64)  # (n, 3) x y z
-    scores = numbers["score"].to_numpy(dtype=np.float64) if "score" in table else np.ones(len(table))
+    if (runs == "").any():
+        raise InputError(
+            f"expected a run for each point in {path}, found none for point {int(np.flatnonzero(runs == '')[0]) + 1}: "
+            "add it"
+        )
+    numbers = table[wanted].to_numpy(dtype=str).astype(np.float64)  # (n, columns)
+    points, scores = numbers[:, :3], numbers[:, 3] if "score" in table else np.ones(len(table))
     return {str(run): Picks(points[runs == run], scores[runs == run]) for run in dict.fromkeys(runs)}
 
 

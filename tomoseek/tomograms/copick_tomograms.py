@@ -13,9 +13,14 @@ from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
 from tomoseek.geometry import is_same_spacing
 from tomoseek.messages import listed, warn
-from tomoseek.tomograms.project import check_name, local_path, open_project
+from tomoseek.tomograms.opening import warn_of_spacing
+from tomoseek.tomograms.project import check_name, open_project
+from tomoseek.tomograms.project_config import local_path
+from tomoseek.tomograms.remote import RemoteStore, reaching, remote_place, remote_store
+from tomoseek.tomograms.segmentations import chosen_part
 from tomoseek.tomograms.tomogram import Tomogram
-from tomoseek.tomograms.volume_files import open_level, write_ome_zarr
+from tomoseek.tomograms.volume_files import check_cubic, is_cubic, write_ome_zarr
+from tomoseek.tomograms.zarr_levels import open_level
 
 
 def find_tomograms(data: DataConfig) -> list[Tomogram]:
@@ -34,18 +39,7 @@ def find_tomograms(data: DataConfig) -> list[Tomogram]:
         is.
     """
     root = open_project(data.project)
-    runs = {run.name: run for run in root.runs}
-    if not runs:
-        raise InputError(f"expected runs in {data.project}, found none: check its static_root and overlay_root")
-    names = sorted(runs) if data.runs is None else list(dict.fromkeys(data.runs))
-    if not names:
-        raise InputError("expected at least one run in data.runs, found an empty list: leave it out to use all runs")
-    unknown = [name for name in names if name not in runs]
-    if unknown:
-        raise InputError(
-            f"expected runs among {listed(sorted(runs))}, found {listed(sorted(unknown))} in data.runs: check the names"
-        )
-    return [_open_copick(runs[name], data) for name in names]
+    return tomograms_of(root, data)
 
 
 def choose_tomogram(run: Any, data: DataConfig) -> Any:
@@ -92,13 +86,44 @@ def choose_tomogram(run: Any, data: DataConfig) -> Any:
 def locate_store(entry: Any) -> tuple[str, Any]:
     """Return what to call a copick tomogram's store, and what to open: its path when it is local."""
     config = entry.voxel_spacing.run.root.config
-    if config.config_type == "filesystem":
-        url = (config.static_root or config.overlay_root) if entry.read_only else config.overlay_root
-        if local_path(url) is not None:
-            path = entry.static_path if entry.read_only else entry.overlay_path
-            return path, path  # a plain path can be sent to worker processes, copick's file system cannot
-    store = entry.zarr()
-    return str(getattr(store, "path", entry.tomo_type)), store
+    path = str(entry.static_path if entry.read_only else entry.overlay_path)
+    if entry.read_only and config.config_type != "filesystem":
+        store = entry.zarr()
+        return str(store.path), RemoteStore(store.path, store.fs)
+    is_static = entry.read_only and config.static_root is not None
+    url, fs_args = (
+        (config.static_root, config.static_fs_args) if is_static else (config.overlay_root, config.overlay_fs_args)
+    )
+    if local_path(url) is not None:
+        return path, path  # a plain path can be sent to worker processes, copick's file system cannot
+    return f"{url.partition('://')[0]}://{path.partition('://')[2] or path}", remote_store(url, path, fs_args or {})
+
+
+def tomograms_of(root: Any, data: DataConfig) -> list[Tomogram]:
+    """List the tomograms of an open project, as `find_tomograms` does.
+
+    Raises
+    ------
+    InputError
+        As there.
+    """
+    with reaching(remote_place(root)):
+        return _tomograms_of(root, data)
+
+
+def _tomograms_of(root: Any, data: DataConfig) -> list[Tomogram]:
+    runs = {run.name: run for run in root.runs}
+    if not runs:
+        raise InputError(f"expected runs in {data.project}, found none: check its static_root and overlay_root")
+    names = sorted(runs) if data.runs is None else list(dict.fromkeys(data.runs))
+    if not names:
+        raise InputError("expected at least one run in data.runs, found an empty list: leave it out to use all runs")
+    unknown = [name for name in names if name not in runs]
+    if unknown:
+        raise InputError(
+            f"expected runs among {listed(sorted(runs))}, found {listed(sorted(unknown))} in data.runs: check the names"
+        )
+    return [_open_copick(runs[name], data) for name in names]
 
 
 def _open_copick(run: Any, data: DataConfig) -> Tomogram:
@@ -106,13 +131,19 @@ def _open_copick(run: Any, data: DataConfig) -> Tomogram:
     entry = choose_tomogram(run, data)
     spacing = float(entry.voxel_spacing.voxel_size)
     source, store = locate_store(entry)
-    array, stored = open_level(store, source)
-    if stored is not None and not is_same_spacing(stored, spacing):
-        warn(f"{source} says {stored:g} Å per voxel; copick's {spacing:g} Å is used")
-        stored = None
+    array, sides = open_level(store, source)
+    if sides is not None and data.voxel_spacing is None:
+        check_cubic(sides, source)
+    elif sides is not None and not is_cubic(sides):
+        sides = None  # whoever gave the spacing knows better
+    if sides is not None and not is_same_spacing(float(sides.mean()), spacing):
+        warn(f"{source} says {sides.mean():g} Å per voxel; copick's {spacing:g} Å is used")
+        sides = None
+    if data.voxel_spacing is None:
+        warn_of_spacing(spacing, source, "import it again with voxel_spacing=... in Å")
     return Tomogram(
-        run=run.name, tomogram_type=data.tomogram_type, voxel_spacing=stored or spacing, array=array,
-        polarity=data.polarity, source=source,
+        run=run.name, tomogram_type=data.tomogram_type, voxel_spacing=spacing if sides is None else float(sides.mean()),
+        array=array, polarity=data.polarity, source=source, part=chosen_part(run, data.mask),
     )  # fmt: skip
 
 

@@ -4,28 +4,27 @@ A project made here has the layout of the CZII challenge: ``copick.json`` beside
 only to copick) and ``overlay/`` (picks).
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import copick
-from copick.impl.filesystem import CopickConfigFSSpec, CopickRootFSSpec
 from copick.util.escape import sanitize_name
 
 from tomoseek.complexes import COMPLEXES, Complex
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json
 from tomoseek.messages import listed, warn
-
-CONFIG_NAME = "copick.json"
+from tomoseek.tomograms.project_config import CONFIG_NAME, find_config, locate_roots, read_config
+from tomoseek.tomograms.remote import open_roots
 
 
 def open_project(path: str | Path | None) -> Any:
     """Open a copick project.
 
-    Local roots that no longer exist are looked for beside the config file, so a project folder may be moved
-    or mounted elsewhere; the file itself is left as it is.
+    Data that are no longer there are looked for beside the config file, so a project folder may be moved or mounted
+    elsewhere; the file itself is left as it is. Roots elsewhere (S3, http and so on) are reached in half a minute or
+    not at all.
 
     Parameters
     ----------
@@ -39,31 +38,17 @@ def open_project(path: str | Path | None) -> Any:
     Raises
     ------
     InputError
-        When no path is given, nothing is there, the file is no copick config, or its data are gone.
+        When no path is given, nothing is there, the file is no copick config, its data are gone or cannot be reached,
+        or its overlay cannot be made.
     """
     config_path = find_config(path)
     config = read_config(config_path)
-    of_files = config.setdefault("config_type", "filesystem") == "filesystem"
-    if of_files:
-        for key in ("static_root", "overlay_root"):
-            if config.get(key) is not None:
-                config[key] = _locate_root(config[key], key, config_path)
-        required = config.get("static_root") or config.get("overlay_root")
-        if required is None:
-            raise InputError(
-                f"expected 'overlay_root' in {config_path}, found none: see the copick documentation on "
-                "filesystem projects"
-            )
-        local = local_path(required)
-        if local is not None and not local.is_dir():
-            raise InputError(
-                f"expected the data of {config_path} in {local}, found no such folder: if the project was "
-                f"moved, put '{local.name}/' beside {config_path.name} or correct its path there"
-            )
+    config.setdefault("config_type", "filesystem")
+    located = locate_roots(config, config_path)
     try:
-        if of_files:  # what `from_string` does, without its import of the portal's client, which takes seconds
-            return CopickRootFSSpec(CopickConfigFSSpec(**config))
-        return copick.from_string(json.dumps(config))
+        return open_roots(located, config_path)
+    except InputError:
+        raise
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"expected a copick config in {config_path}, found one copick refuses: {reason}") from error
@@ -194,38 +179,6 @@ def object_radii(
     return radii
 
 
-def find_config(path: str | Path | None) -> Path:
-    """Find the copick config file that ``data.project`` means: a file, or ``copick.json`` in a folder."""
-    if path is None or str(path) == "":
-        raise InputError(
-            "expected a copick project, found none: give its config file, data.project=path/to/copick.json"
-        )
-    config_path = Path(path).expanduser()
-    if config_path.is_dir():
-        if not (config_path / CONFIG_NAME).is_file():
-            raise InputError(
-                f"expected {CONFIG_NAME} in the folder {config_path}, found none: give the copick config file itself"
-            )
-        config_path = config_path / CONFIG_NAME
-    if not config_path.is_file():
-        raise InputError(f"expected a copick config at {config_path}, found no such file: check data.project")
-    return config_path.resolve()
-
-
-def read_config(config_path: Path) -> dict[str, Any]:
-    """Read a copick config as plain JSON, checking that it is one."""
-    try:
-        config = json.loads(config_path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"expected JSON in the copick config {config_path}, found {error}: repair the file") from error
-    if not isinstance(config, dict) or "pickable_objects" not in config:
-        raise InputError(
-            f"expected a copick config with 'pickable_objects' in {config_path}, found another kind of "
-            "file: give the project's copick config"
-        )
-    return config
-
-
 def check_name(name: str, what: str) -> None:
     """Refuse a name that copick would silently change.
 
@@ -242,33 +195,6 @@ def check_name(name: str, what: str) -> None:
         raise InputError(
             f"expected a {what} without spaces, underscores or any of <>:\"/\\|?*, found '{name}': use '{accepted}'"
         )
-
-
-def local_path(url: str) -> Path | None:
-    """Return the folder a copick root means, None when it is remote."""
-    protocol, separator, rest = url.partition("://")
-    if not separator:
-        return Path(url)
-    return Path(rest) if protocol in ("local", "file") else None
-
-
-def _locate_root(url: str, key: str, config_path: Path) -> str:
-    """Return a root that exists: as written, relative to the config file, or by its last name beside it."""
-    folder = local_path(url)
-    if folder is None:
-        return url
-    beside = config_path.parent / (folder.name if folder.is_absolute() else folder)
-    if folder.is_absolute() and folder.is_dir():
-        if beside.is_dir() and not beside.samefile(folder):
-            warn(f"{key} of {config_path} is {folder}; {beside} is not used")
-        return url
-    if beside.is_dir():
-        return f"local://{beside}"
-    if not folder.is_absolute():
-        return f"local://{folder.resolve()}"
-    static_moved = (config_path.parent / "static").is_dir()
-    # An overlay without picks may not have been copied along; it must not be made anew at the old place.
-    return f"local://{beside}" if key == "overlay_root" and static_moved else url
 
 
 def _add_object(config: dict[str, Any], new: Complex) -> bool:

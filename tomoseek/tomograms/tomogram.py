@@ -2,18 +2,22 @@
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
-from tomoseek.geometry import is_familiar
+from tomoseek.geometry import indices_to_points, is_familiar
 from tomoseek.messages import warn
 from tomoseek.tomograms.blank import FloatVolume, Region, blank_voxels, find_blank_value
 from tomoseek.tomograms.normalise import Contrast, measure_contrast
+from tomoseek.tomograms.part import Part, find_lamella
 from tomoseek.tomograms.resample import Resampled, wanted_spacing
+
+LAYERS = 16  # of cells, looked at together
+MOST_DRAWS = 1000  # of a place that counts
 
 
 class Tomogram:
@@ -31,6 +35,9 @@ class Tomogram:
         How protein looks in the stored values.
     source
         Where the voxels come from, for errors.
+    part
+        What of it counts: only there are contrast measured and particles looked for. ``auto``: the slab of a lamella,
+        where there is one; None: all of it.
 
     Attributes
     ----------
@@ -47,6 +54,7 @@ class Tomogram:
         array: Any,
         polarity: Polarity,
         source: str,
+        part: Part | Literal["auto"] | None = "auto",
     ) -> None:
         if len(array.shape) != 3 or min(array.shape) < 1:
             raise InputError(f"expected a volume of 3 axes (z y x) in {source}, found shape {tuple(array.shape)}")
@@ -57,6 +65,7 @@ class Tomogram:
         self.source = source
         self.stored = self
         self._array = array
+        self._part = part
         self._told_of_nan = False
 
     @classmethod
@@ -135,6 +144,11 @@ class Tomogram:
         z, y, x = self._array.shape
         return int(z), int(y), int(x)
 
+    @property
+    def array(self) -> Any:
+        """What holds the stored values ``(z, y, x)``: returns those of a tuple of slices, mapped where they can be."""
+        return self._array
+
     @cached_property
     def contrast(self) -> Contrast:
         """Background, spread and sign, measured on first use.
@@ -157,12 +171,66 @@ class Tomogram:
             return self._array.blank(region)
         return blank_voxels(self.read(region), self.blank_value)
 
+    @cached_property
+    def part(self) -> Part | None:
+        """What of it counts; None for all of it."""
+        if self.stored is not self:
+            return self.stored.part
+        return find_lamella(self, self.voxel_spacing) if self._part == "auto" else self._part
+
+    def holds(self, voxel_zyx: NDArray[np.int64]) -> bool:
+        """Tell whether a voxel, or the one nearest to it in the volume, lies in the part that counts."""
+        inside = np.clip(voxel_zyx, 0, np.array(self.shape) - 1)
+        return self.part is None or bool(self.part.holds(indices_to_points(inside, self.voxel_spacing))[0])
+
+    def counts(self, region: Region, step: int = 1) -> NDArray[np.bool_]:
+        """Tell which voxels ``(z, y, x)`` of a region count: in the part that does, and not blank.
+
+        Parameters
+        ----------
+        step
+            Of the region take every so many voxels along each axis.
+        """
+        every = tuple(slice(*part.indices(n)[:2], step) for part, n in zip(region, self.shape, strict=True))
+        counting = np.ones([len(range(part.start, part.stop, step)) for part in every], dtype=bool)
+        if self.part is not None:
+            places = np.moveaxis(np.mgrid[every], 0, -1).reshape(-1, 3)  # (n, 3) z y x
+            counting &= self.part.holds(indices_to_points(places, self.voxel_spacing)).reshape(counting.shape)
+        if self.stored.blank_value is not None and counting.any():
+            counting &= ~self.blank(region)[::step, ::step, ::step]
+        return counting
+
+    def counting_cells(self, stride: int) -> NDArray[np.bool_] | None:
+        """Tell of which cells ``(z, y, x)`` of ``stride`` voxels the middle counts; None where all do."""
+        if self.part is None and self.stored.blank_value is None:
+            return None
+        _, y, x = (slice(min(stride // 2, n - 1), n) for n in self.shape)
+        height, thickness = self.shape[0], LAYERS * stride
+        layers = [
+            self.counts((slice(min(first + stride // 2, height - 1), first + thickness), y, x), stride)
+            for first in range(0, height, thickness)
+        ]
+        cells = np.concatenate(layers)
+        missing = [-(-n // stride) - have for n, have in zip(self.shape, cells.shape, strict=True)]
+        return np.pad(cells, [(0, more) for more in missing], mode="edge")
+
+    def draw_place(self, size_zyx: Iterable[int], random: np.random.Generator) -> tuple[int, int, int]:
+        """Draw the first voxel z y x of a crop that lies in the volume, and whose middle counts where that can be."""
+        size = list(size_zyx)
+        room = [max(0, n - length) for n, length in zip(self.shape, size, strict=True)]
+        for _ in range(MOST_DRAWS):
+            z, y, x = (int(random.integers(most + 1)) for most in room)
+            if self.holds(np.array([z, y, x]) + np.array(size) // 2):
+                break
+        return z, y, x
+
     def measured(self, region: Region) -> NDArray[np.float32]:
-        """Read the values ``(n,)`` of a region that are not blank."""
+        """Read the values ``(n,)`` of a region that count."""
+        if self.part is not None and not (inside := self.counts(region)).any():
+            return np.zeros(0, dtype=np.float32)
         values = self.read(region)
-        if isinstance(self._array, Resampled):
-            return values[~self._array.blank(region)]
-        return values[~blank_voxels(values, self.blank_value)]
+        blank = self.blank(region) if self.stored is not self else blank_voxels(values, self.blank_value)
+        return values[~blank & inside] if self.part is not None else values[~blank]
 
     def filled(self, region: Region) -> FloatVolume:
         """Read stored values ``(z, y, x)``, the background's in place of blank ones; warns once of NaN."""

@@ -22,7 +22,7 @@ from finetune.train import fit
 from finetune.validate import validate
 from tomoseek.command_line import compose_settings
 from tomoseek.files import atomic_write_json
-from tomoseek.running import pick_device
+from tomoseek.running import loss_scaler, pick_device
 from tomoseek.training import Ema
 
 WEIGHTS, DESCRIPTION = "peer.safetensors", "peer.json"
@@ -35,7 +35,8 @@ def train(name: str, config: TrainConfig) -> None:
     network = build(name, len(labels.radii), config.seed).to(device)
     groups = [{"params": network.parameters(), "scale": 1.0}]
     optimizer = torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay)
-    state = TrainingState(folder / STATE, {"network": name}, network, Ema(network, config.ema_decay), optimizer)
+    ema, scaler = Ema(network, config.ema_decay), loss_scaler(device)
+    state = TrainingState(folder / STATE, {"network": name}, network, ema, optimizer, scaler)
     fit(state, config, labels, device)
     averaged = state.ema.module
     result = validate(averaged, labels.judging, labels.radii, config.detect, device)

@@ -1,0 +1,1 @@
+"""What happens when a file is not what it should be?"""
