@@ -43,8 +43,7 @@ def find_tomograms(data: DataConfig, failures: Failures | None = None) -> list[T
         is.
     """
     root = open_project(data.project)
-    with reaching(remote_place(root)):
-        return _find_tomograms(root, data, failures)
+    return tomograms_of(root, data, failures)
 
 
 def choose_tomogram(run: Any, data: DataConfig) -> Any:
@@ -106,8 +105,19 @@ def locate_store(entry: Any) -> tuple[str, Any]:
     return f"{url.partition('://')[0]}://{path.partition('://')[2] or path}", remote_store(url, path, fs_args or {})
 
 
-def _find_tomograms(root: Any, data: DataConfig, failures: Failures | None) -> list[Tomogram]:
-    """Find the tomograms of an open project."""
+def tomograms_of(root: Any, data: DataConfig, failures: Failures | None = None) -> list[Tomogram]:
+    """List the tomograms of an open project, as `find_tomograms` does.
+
+    Raises
+    ------
+    InputError
+        As there.
+    """
+    with reaching(remote_place(root)):
+        return _tomograms_of(root, data, failures)
+
+
+def _tomograms_of(root: Any, data: DataConfig, failures: Failures | None) -> list[Tomogram]:
     runs = {run.name: run for run in root.runs}
     if not runs:
         raise InputError(f"expected runs in {data.project}, found none: check its static_root and overlay_root")
