@@ -9,7 +9,7 @@ import pytest
 from embed import Index
 from finetune.labels import LabelledRun, Labels
 from tomoseek import Tomogram
-from tomoseek.picks.star import read_star
+from tomoseek.picks.star_read import read_star
 
 
 def noise(spacing: float, seed: int = 0, run: str = "coarse") -> Tomogram:

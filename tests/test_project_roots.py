@@ -1,6 +1,7 @@
 """Where a project's files are looked for, and what lies among them that is not copick's."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tomoseek.messages import Notice
 from tomoseek.picks.copick_picks import list_picks, read_picks, write_picks
 from tomoseek.picks.points import Picks
 from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
-from tomoseek.tomograms.project import create_project, open_project
+from tomoseek.tomograms.project import create_project, ensure_object, open_project
 
 VOLUME = np.random.default_rng(0).normal(2, 3, (8, 20, 30)).astype(np.float32)
 PICKS = Picks(np.array([[30.0, 40.0, 50.0]]), np.array([0.5]))
@@ -87,6 +88,12 @@ def test_a_tomogram_that_cannot_be_written_is_one_line(project: Path):
         InputError, match=r"expected to write a tomogram to .*TS_2/VoxelSpacing10\.000/wbp\.zarr, found"
     ):
         add_tomogram(open_project(project), "TS_2", "wbp", 10.0, VOLUME)
+
+
+def test_an_object_that_cannot_be_added_to_the_config_is_one_line(project: Path):
+    (project / f".copick.json.{os.getpid()}").mkdir()  # in the way of the file that becomes the config
+    with pytest.raises(InputError, match=r"expected to write an object into .*copick\.json, found .*copy the config"):
+        ensure_object(project, Complex(name="nucleosome", radius_angstrom=60.0))
 
 
 def test_a_moved_project_says_what_is_used_instead(project: Path, tmp_path: Path):

@@ -2,18 +2,22 @@
 
 import json
 import pickle
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numcodecs
 import numpy as np
 import pytest
+from zarr.storage import FSStore
 
 from tomoseek.config import DataConfig, Polarity
 from tomoseek.errors import InputError
 from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
 from tomoseek.tomograms.opening import open_zarr
 from tomoseek.tomograms.project import create_project
+from tomoseek.tomograms.zarr_levels import open_level
 
 VOLUME = np.random.default_rng(0).normal(2, 3, (20, 30, 40)).astype(np.float32)  # z y x
 
@@ -142,6 +146,18 @@ def test_format_3_in_a_project_is_read_a_chunk_at_a_time(tmp_path: Path):
     assert np.array_equal(tomogram.read((slice(0, 20), slice(0, 20), slice(0, 40))), expected_of()[:, :20])
     with pytest.raises(InputError, match=r"expected readable voxels"):
         tomogram.read()
+
+
+def test_format_3_on_another_file_system_is_read_by_ranges():
+    fs = fsspec.filesystem("memory")
+    with tempfile.TemporaryDirectory() as folder:
+        write_version_3(Path(folder) / "ts.zarr", "zstd", shard=2)
+        fs.put(folder, "/v3", recursive=True)
+    array, sides = open_level(FSStore("/v3/ts.zarr", fs=fs, mode="r"), "memory")
+    assert (
+        np.array_equal(array[(slice(None),) * 3], expected_of()) and sides is not None and sides.tolist() == [10.0] * 3
+    )
+    fs.rm("/v3", recursive=True)
 
 
 @pytest.mark.parametrize(

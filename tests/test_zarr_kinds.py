@@ -58,6 +58,7 @@ def test_axes_are_followed_by_their_names(tmp_path: Path, axes: str):
     assert np.array_equal(tomogram.read(), VOLUME)
     region = (slice(3, 9), slice(4, 17), slice(20, 40))
     assert np.array_equal(tomogram.read(region), VOLUME[region])
+    assert np.array_equal(tomogram._array[:], VOLUME) and np.array_equal(tomogram._array[2:5], VOLUME[2:5])
 
 
 def test_a_turned_zarr_reads_only_the_chunks_of_a_region(tmp_path: Path):

@@ -19,7 +19,8 @@ from tomoseek.config import DataConfig
 from tomoseek.network.weights import DESCRIPTION, WEIGHTS, load_encoder, random_encoder, save_encoder
 from tomoseek.picks.copick_picks import list_picks, read_picks, write_picks
 from tomoseek.picks.points import Picks
-from tomoseek.picks.star import read_star, write_star
+from tomoseek.picks.star_read import read_star
+from tomoseek.picks.star_write import write_star
 from tomoseek.picks.tables import read_objects_csv, read_points_csv, write_csv
 from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
 from tomoseek.tomograms.opening import open_tomogram

@@ -18,7 +18,7 @@ from tomoseek.messages import listed, warn_once
 from tomoseek.tomograms.opening import warn_of_spacing
 from tomoseek.tomograms.project import check_name, open_project
 from tomoseek.tomograms.project_config import local_path
-from tomoseek.tomograms.remote import RemoteStore, reaching, remote_place, remote_store
+from tomoseek.tomograms.remote import reaching, remote_place, remote_store
 from tomoseek.tomograms.segmentations import chosen_part
 from tomoseek.tomograms.tomogram import Tomogram
 from tomoseek.tomograms.volume_files import check_cubic, is_cubic, write_ome_zarr
@@ -95,7 +95,7 @@ def locate_store(entry: Any) -> tuple[str, Any]:
         return path, remote_store(path, path, {"anon": True})
     if entry.read_only and config.config_type != "filesystem":
         store = entry.zarr()
-        return str(store.path), RemoteStore(store.path, store.fs)
+        return str(store.path), store
     is_static = entry.read_only and config.static_root is not None
     url, fs_args = (
         (config.static_root, config.static_fs_args) if is_static else (config.overlay_root, config.overlay_fs_args)

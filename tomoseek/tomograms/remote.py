@@ -28,31 +28,6 @@ _S3, _BUCKETS = ("s3", "s3a"), ("s3", "s3a", "gs", "gcs", "abfs", "az")
 _S3_TIMES = {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}}
 
 
-class RemoteStore(FSStore):  # type: ignore[misc] # zarr 2 has no types
-    """A zarr on a remote file system, where only what is not there counts as an empty chunk.
-
-    zarr's own store takes a lost connection for one too, and fills in zeros.
-    """
-
-    def __init__(self, path: str, fs: Any) -> None:
-        super().__init__(path, fs=fs, mode="r", exceptions=(KeyError,))
-
-    def __getitem__(self, key: str) -> Any:
-        try:
-            return super().__getitem__(key)
-        except KeyError:
-            raise
-        except Exception as error:
-            raise OSError(_reason(error)) from error
-
-    def getitems(self, keys: Any, *, contexts: Mapping[str, Any]) -> Any:
-        """Read several chunks at once."""
-        try:
-            return super().getitems(keys, contexts=contexts)
-        except Exception as error:
-            raise OSError(_reason(error)) from error
-
-
 def open_roots(config: dict[str, Any], config_path: Path) -> Any:
     """Open a copick project, after a look whether its roots can be reached.
 
@@ -91,8 +66,10 @@ def open_roots(config: dict[str, Any], config_path: Path) -> Any:
     return root
 
 
-def remote_store(url: str, path: str, fs_args: Mapping[str, Any]) -> RemoteStore:
-    """Return the zarr at a path of a remote file system.
+def remote_store(url: str, path: str, fs_args: Mapping[str, Any]) -> Any:
+    """Return the zarr at a path of a remote file system, where only what is not there counts as an empty chunk.
+
+    zarr's store as it comes takes a lost connection for one too, and fills in zeros.
 
     Parameters
     ----------
@@ -103,7 +80,8 @@ def remote_store(url: str, path: str, fs_args: Mapping[str, Any]) -> RemoteStore
     fs_args
         Settings of the file system, as the copick config has them.
     """
-    return RemoteStore(path, fsspec.core.url_to_fs(url, **_with_times(url, fs_args))[0])
+    fs = fsspec.core.url_to_fs(url, **_with_times(url, fs_args))[0]
+    return FSStore(path, fs=fs, mode="r", exceptions=(KeyError,))
 
 
 def within(what: str, do: Callable[[], Result], is_remote: bool = True, seconds: float | None = None) -> Result:

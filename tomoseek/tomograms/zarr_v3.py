@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class Version3Store(Store):  # type: ignore[misc] # zarr 2 has no types
     def __getitem__(self, key: str) -> bytes:
         folder, _, last = key.rpartition("/")
         if last not in (_ARRAY, _GROUP, _ATTRIBUTES):
-            return self._chunk(folder, last)
+            return self.getitems([key])[key]
         metadata = self._node(folder)
         if metadata is None or ((last == _ARRAY) != (metadata["node_type"] == "array") and last != _ATTRIBUTES):
             raise KeyError(key)
@@ -61,6 +61,21 @@ class Version3Store(Store):  # type: ignore[misc] # zarr 2 has no types
                 attributes["_ARRAY_DIMENSIONS"] = names
             return json.dumps(attributes).encode()
         return json.dumps(self._layout(folder).metadata if last == _ARRAY else {"zarr_format": 2}).encode()
+
+    def getitems(self, keys: Sequence[str], *, contexts: object = None) -> dict[str, bytes]:
+        """Read the chunks that are there, all at once where the file system can."""
+        places = {key: place for key in keys if (place := self._place(key)) is not None}
+        if not places:
+            return {}
+        paths, starts, ends = (list(column) for column in zip(*places.values(), strict=True))
+        found = {}
+        for key, chunk in zip(places, self.fs.cat_ranges(paths, starts, ends, on_error="return"), strict=True):
+            if isinstance(chunk, FileNotFoundError):
+                continue
+            if isinstance(chunk, Exception):
+                raise chunk
+            found[key] = self._layout(key.rpartition("/")[0]).without_checksum(bytes(chunk))
+        return found
 
     def __contains__(self, key: object) -> bool:
         try:
@@ -106,24 +121,23 @@ class Version3Store(Store):  # type: ignore[misc] # zarr 2 has no types
             self._layouts[folder] = _Layout(metadata, self._path(folder))
         return self._layouts[folder]
 
-    def _chunk(self, folder: str, name: str) -> bytes:
-        """Read a chunk, by its name in format 2: ``3.0.1``."""
+    def _place(self, key: str) -> tuple[str, int | None, int | None] | None:
+        """Say in which file a chunk lies, from where to where; None of an inner chunk that was never written.
+
+        The last part of its key names it as format 2 does: ``3.0.1``.
+        """
+        folder, _, name = key.rpartition("/")
         layout = self._layout(folder)
-        place = tuple(int(number) for number in name.split("."))
-        path = self._path(folder, layout.file_of(place))
-        try:
-            if layout.per_shard is None:
-                return layout.without_checksum(bytes(self.fs.cat_file(path)))
-            index = self._index(path, layout)
-            if index is None:
-                raise KeyError(name)
-            inner = tuple(at % num for at, num in zip(place, layout.per_shard, strict=True))
-            offset, length = (int(number) for number in index[inner])
-            if offset == _EMPTY:
-                raise KeyError(name)
-            return layout.without_checksum(bytes(self.fs.cat_file(path, start=offset, end=offset + length)))
-        except FileNotFoundError as error:
-            raise KeyError(name) from error
+        at = tuple(int(number) for number in name.split("."))
+        path = self._path(folder, layout.file_of(at))
+        if layout.per_shard is None:
+            return path, None, None
+        index = self._index(path, layout)
+        if index is None:
+            return None
+        inner = tuple(place % num for place, num in zip(at, layout.per_shard, strict=True))
+        offset, length = (int(number) for number in index[inner])
+        return None if offset == _EMPTY else (path, offset, offset + length)
 
     def _index(self, path: str, layout: "_Layout") -> NDArray[np.uint64] | None:
         """Read where the inner chunks of a shard lie: ``(*per_shard, 2)`` offsets and lengths, None of no shard."""
