@@ -61,6 +61,8 @@ def run(config: ImportConfig) -> None:
         raise InputError("expected volumes=..., halves=... or picks=... to import, found none of them; see --help")
     check_name(config.tomogram_type, "tomogram type")
     user_id, session_id = config.owner.owner("owner")
+    check_name(user_id, "owner.user_id")
+    check_name(session_id, "owner.session_id")
     sources = find_volumes(config.volumes, config.halves, config.tomogram_type, config.strip)
     files = [] if config.picks is None else find_files(config.picks, "picks")
     root = create_project(config.out_dir, [])

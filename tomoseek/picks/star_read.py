@@ -169,7 +169,8 @@ def _tables(path: Path) -> "tuple[pd.DataFrame, pd.DataFrame, str]":
     try:
         blocks = starfile.read(path, always_dict=True, parse_as_string=[RUN, MICROGRAPH])
     except (ValueError, TypeError, LookupError) as error:
-        raise InputError(f"expected a star file of particles in {path}, found {error}: export it again") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"expected a star file of particles in {path}, found {reason}: export it again") from error
     # A block of one row need not be a loop.
     tables = {name: pd.DataFrame([block]) if isinstance(block, dict) else block for name, block in blocks.items()}
     optics = tables.pop("optics", pd.DataFrame())
