@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from imodmodel import ImodModel
 
+from embed.example_sources import collect_examples
 from tomoseek.errors import InputError
 from tomoseek.exchange.coordinate_files import Units, read_coordinates
 from tomoseek.exchange.dynamo import write_dynamo
@@ -213,6 +214,17 @@ def test_an_imod_model_that_claims_endless_contours_is_refused_at_once(tmp_path:
     path.write_bytes(bytes(content))
     with pytest.raises(InputError, match=r"expected a whole IMOD model in .*, found an end too early: save it again"):
         read(path)
+
+
+def test_a_search_takes_examples_of_other_programs(tmp_path: Path) -> None:
+    path = tmp_path / "TS_1.mod"
+    write_imod(path, {"ribosome": Picks(POINT), "apo-ferritin": some_picks(num=2)}, RADII, TOMOGRAMS["TS_1"])
+    found = collect_examples(None, TOMOGRAMS, points=None, examples=str(path), run=None, name=None)
+    assert {name: {run: len(points) for run, points in each.items()} for name, each in found.items()} == {
+        "ribosome": {"TS_1": 1},
+        "apo-ferritin": {"TS_1": 2},
+    }
+    assert found["ribosome"]["TS_1"].tolist() == POINT.tolist()
 
 
 def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -114,8 +114,6 @@ def _import_volume(root: Any, source: Source, voxel_spacing: float | None) -> st
                 "give another tomogram_type or out_dir"
             )
         return f"kept, {told}"
-    if abs(tomogram.voxel_spacing - 1) < 1e-3:
-        warn(f"{source.path} says 1 Å per voxel, as programs write that do not know; give voxel_spacing=... if so")
     folder = Path(root.root_static) / "ExperimentRuns" / source.run / f"VoxelSpacing{tomogram.voxel_spacing:.3f}"
     for left in folder.glob(f".{source.tomogram_type}-*"):  # of an import that was killed
         shutil.rmtree(left, ignore_errors=True)
