@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
-from tomoseek.tomograms.normalise import estimate_polarity, measure_contrast
+from tomoseek.tomograms.normalise import measure_contrast
 from tomoseek.tomograms.tomogram import Tomogram
 
 
@@ -14,13 +13,6 @@ def tomogram_of(volume: np.ndarray, polarity: Polarity = Polarity.dark) -> Tomog
     return Tomogram(
         run="TS_1", tomogram_type="wbp", voxel_spacing=10.0, array=volume, polarity=polarity, source="memory"
     )
-
-
-def noise_with_particles(sign: float) -> np.ndarray:
-    generator = np.random.default_rng(1)
-    density = np.zeros((48, 64, 64))
-    density[tuple(generator.integers(4, 44, (3, 30)))] = 1
-    return generator.normal(size=density.shape) + sign * 150 * ndimage.gaussian_filter(density, 2)
 
 
 def test_gaussian_background_becomes_zero_mean_and_unit_spread():
@@ -79,10 +71,3 @@ def test_a_constant_volume_is_refused():
     mask = (np.random.default_rng(0).random((16, 16, 16)) < 0.1).astype(float)
     with pytest.raises(InputError, match=r"expected a tomogram with contrast, found over two thirds"):
         measure_contrast(tomogram_of(mask), Polarity.dark)
-
-
-def test_polarity_is_guessed_from_the_heavy_tail_and_not_from_noise():
-    assert estimate_polarity(noise_with_particles(-1)) is Polarity.dark
-    assert estimate_polarity(noise_with_particles(+1)) is Polarity.bright
-    assert estimate_polarity(noise_with_particles(0)) is None
-    assert estimate_polarity(np.zeros((8, 8, 8))) is None

@@ -1,7 +1,7 @@
 """Contrast normalisation that outliers cannot move: median and percentile scale from a few sampled blocks.
 
 Networks always see protein positive and background at zero, so the polarity of the file is stated, not
-guessed; `estimate_polarity` only lets the doctor warn.
+guessed; `tomoseek.tomograms.polarity` only lets commands warn.
 """
 
 from dataclasses import dataclass
@@ -113,32 +113,3 @@ def measure_values(values: NDArray[Any], polarity: Polarity, source: str = "the 
             f"in {source}: check that it is a tomogram, not a mask"
         )
     return Contrast(centre=float(median), scale=scale, sign=-1.0 if polarity is Polarity.dark else 1.0)
-
-
-def estimate_polarity(volume: NDArray[Any]) -> Polarity | None:
-    """Guess how protein looks in stored values from the skewness of a low-passed sample.
-
-    Protein, membranes and gold are all denser than ice, so the heavy tail of the low-passed values is on
-    their side.
-
-    Parameters
-    ----------
-    volume
-        ``(z, y, x)`` stored values, about 10 Å per voxel.
-
-    Returns
-    -------
-    The polarity, or None when the skewness is too small to tell.
-    """
-    from scipy import ndimage  # slow to import, and only the doctor asks
-
-    values = np.asarray(volume, dtype=np.float32)
-    smooth = ndimage.gaussian_filter(values, sigma=2.0, mode="nearest")
-    centred = (smooth - smooth.mean(dtype=np.float64)).ravel()
-    spread = float(np.sqrt(np.mean(centred**2)))
-    if not spread > 0:
-        return None
-    skewness = float(np.mean(np.clip(centred / spread, -CLIP, CLIP) ** 3))
-    if abs(skewness) < 0.1:
-        return None
-    return Polarity.dark if skewness < 0 else Polarity.bright
