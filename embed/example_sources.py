@@ -1,4 +1,4 @@
-"""Where the examples of a query come from: the command line, a table (CSV, RELION star) or copick picks."""
+"""Where the examples of a query come from: the command line, a file of coordinates or copick picks."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from embed.examples import checked_points
 from tomoseek.errors import InputError
+from tomoseek.exchange.coordinate_files import MODELS, TEXTS, read_coordinates
 from tomoseek.messages import warn
 from tomoseek.picks.copick_picks import read_picks
 from tomoseek.picks.star_read import read_star
@@ -120,6 +121,9 @@ def _read_source(
     """Read the points of one source per object and run, perhaps of other runs than ``run`` too."""
     if source.endswith(".star"):
         return {None: {key: picks.points_xyz for key, picks in read_star(source, tomograms, run).items()}}
+    if Path(source).is_file() and Path(source).suffix.lower() in (*MODELS, *TEXTS):
+        read = read_coordinates(Path(source), tomograms, default_run)
+        return {name: {key: picks.points_xyz for key, picks in each.items()} for name, each in read.items()}
     if source.endswith(".csv") or Path(source).is_file():
         table = read_objects_csv(source, default_run=default_run)
         return {name: {key: picks.points_xyz for key, picks in each.items()} for name, each in table.items()}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from imodmodel import ImodModel
 
+from embed.example_sources import collect_examples
 from tomoseek.errors import InputError
 from tomoseek.exchange.coordinate_files import Units, read_coordinates
 from tomoseek.exchange.dynamo import write_dynamo
@@ -202,3 +203,70 @@ def test_a_bad_file_of_coordinates_says_what_is_wrong(tmp_path: Path, name: str,
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         read(path)
+
+
+def test_an_imod_model_that_claims_endless_contours_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "TS_1.mod"
+    write_imod(path, {"ribosome": some_picks()}, RADII, TOMOGRAMS["TS_1"])
+    content = bytearray(path.read_bytes())
+    at = content.index(b"CONT") + 4
+    content[at : at + 4] = (2**31 - 1).to_bytes(4, "big")
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError, match=r"expected a whole IMOD model in .*, found an end too early: save it again"):
+        read(path)
+
+
+def test_a_search_takes_examples_of_other_programs(tmp_path: Path) -> None:
+    path = tmp_path / "TS_1.mod"
+    write_imod(path, {"ribosome": Picks(POINT), "apo-ferritin": some_picks(num=2)}, RADII, TOMOGRAMS["TS_1"])
+    found = collect_examples(None, TOMOGRAMS, points=None, examples=str(path), run=None, name=None)
+    assert {name: {run: len(points) for run, points in each.items()} for name, each in found.items()} == {
+        "ribosome": {"TS_1": 1},
+        "apo-ferritin": {"TS_1": 2},
+    }
+    assert found["ribosome"]["TS_1"].tolist() == POINT.tolist()
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.box"
+    path.write_text("3 2 1\n")
+    assert read(path, run="TS_1")[None]["TS_1"].points_xyz.tolist() == POINT.tolist()
+    with pytest.raises(InputError, match=r"run: expected one of 00255, TS 2 \(bin4\), TS_1, found 'TS_9'"):
+        read(path, run="TS_9")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["csv", "star", "tbl", "mod", "json", "box"])
+def test_damaged_files_of_coordinates_are_read_or_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+    whole = tmp_path / f"TS_1.{kind}"
+    rows = [("TS_1", "ribosome", some_picks())]
+    if kind == "csv":
+        write_csv(whole, rows)
+    elif kind == "star":
+        write_star(whole, rows, TOMOGRAMS.values(), relion=3)
+    elif kind == "tbl":
+        write_dynamo(whole, rows, TOMOGRAMS, None)
+    elif kind == "mod":
+        write_imod(whole, {"ribosome": some_picks()}, RADII, TOMOGRAMS["TS_1"])
+    elif kind == "json":
+        write_eman_json(whole, {"ribosome": some_picks()}, RADII, TOMOGRAMS["TS_1"])
+    else:
+        whole.write_text("3 2 1\n4 5 6\n")
+    content = whole.read_bytes()
+    generator = np.random.default_rng(0)
+    path = tmp_path / f"damaged/TS_1.{kind}"
+    path.parent.mkdir()
+    refused = 0
+    for _ in range(120):
+        damaged = bytearray(content[: generator.integers(1, len(content) + 1)] if generator.random() < 0.3 else content)
+        for _ in range(generator.integers(0, 4)):
+            place = int(generator.integers(len(damaged)))
+            damaged[place : place + int(generator.integers(0, 5))] = generator.bytes(int(generator.integers(0, 4)))
+            damaged = damaged or bytearray(b" ")
+        path.write_bytes(bytes(damaged))
+        try:
+            read(path)
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error) and len(str(error)) < 1500
+    assert refused

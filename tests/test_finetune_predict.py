@@ -232,7 +232,7 @@ def test_evaluate_refuses_what_any_member_saw(project, tmp_path):
     assert json.loads((one / "evaluation.json").read_text())["runs"] == ["c"]
 
 
-def test_star_files_for_relion_4_hold_the_picks_and_need_a_pixel_size(project, tmp_path):
+def test_star_files_for_relion_4_and_3_hold_the_picks_and_4_needs_a_pixel_size(project, tmp_path):
     folder = checkpoint(tmp_path, 0, [], project)
     words = (f"checkpoint={folder}", "data.runs=[a]", "relion=4")
     with pytest.raises(InputError, match=r"unbinned tilt series, expected their size in Å, found None"):
@@ -244,6 +244,10 @@ def test_star_files_for_relion_4_hold_the_picks_and_need_a_pixel_size(project, t
     stored = read_picks(open_project(project), "a", "ball", "tomoseek", "finetune")
     np.testing.assert_allclose(back.points_xyz, stored.points_xyz, atol=1e-2)
     np.testing.assert_allclose(back.scores, stored.scores, rtol=1e-5)
+    predict.run(predict_settings(project, tmp_path, *words[:2], "relion=3"))
+    assert "a.tomostar" in (tmp_path / "ball.star").read_text()
+    back = read_star(tmp_path / "ball.star", tomograms)["a"]
+    np.testing.assert_allclose(back.points_xyz, stored.points_xyz, atol=1e-2)
 
 
 def test_scores_of_a_saturated_heatmap_are_finite():

@@ -69,6 +69,17 @@ def test_files_of_every_kind_become_tomograms_of_their_runs(tmp_path: Path) -> N
     assert np.array_equal(stored(project, "TS_4"), volume(4))
 
 
+def test_a_folder_stands_for_the_volumes_in_it(tmp_path: Path) -> None:
+    put_mrc(tmp_path / "in/b.rec", volume())
+    put_mrc(tmp_path / "in/a.mrc", volume())
+    (tmp_path / "in/notes.txt").write_text("tilted")
+    (tmp_path / "in/._a.mrc").write_text("of another system")
+    assert [each.run for each in find_volumes(f"{tmp_path}/in", None, "wbp", [])] == ["a", "b"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match=r"volumes: expected volumes in the folder .*none, found none"):
+        find_volumes(f"{tmp_path}/none", None, "wbp", [])
+
+
 def test_halves_are_told_apart_by_pattern_and_are_no_whole_tomograms(tmp_path: Path) -> None:
     for number in (1, 2):
         put_mrc(tmp_path / f"in/TS_{number}_rec.mrc", volume(number))
@@ -127,7 +138,7 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path: Path, capsys: pytest.Ca
 
 def test_a_given_spacing_wins_over_the_header(tmp_path: Path) -> None:
     put_mrc(tmp_path / "a.mrc", volume(), spacing=1.0)
-    with pytest.warns(UserWarning, match=r"says 1 Å per voxel, as programs write that do not know"):
+    with pytest.warns(UserWarning, match=r"says 1 Å per voxel"):
         do_import(f"volumes={tmp_path}/a.mrc", f"out_dir={tmp_path}/one")
     do_import(f"volumes={tmp_path}/a.mrc", f"out_dir={tmp_path}/other", "voxel_spacing=13.48")
     assert np.array_equal(stored(tmp_path / "other", "a", spacing="13.480"), volume())
@@ -254,6 +265,7 @@ def test_picks_in_other_units_are_refused_and_a_few_outside_are_left_out(
         (["volumes=a.mrc", "voxel_spacing=-1"], r"voxel_spacing=-1.0: expected Å per voxel, more than 0"),
         (["volumes=a.mrc", "tomogram_type=my_type"], r"expected a tomogram type without .* use 'my-type'"),
         (["volumes=a.mrc", "owner.user_id=null"], r"owner: expected a user_id and a session_id"),
+        (["volumes=a.mrc", "owner.user_id=my_name"], r"expected a owner.user_id without .* use 'my-name'"),
     ],
 )
 def test_a_bad_setting_of_import_is_one_line(tmp_path: Path, words: list[str], message: str) -> None:

@@ -15,7 +15,7 @@ from tomoseek.picks.points import Picks
 from tomoseek.picks.star_read import read_star, run_of
 from tomoseek.picks.tables import read_objects_csv
 
-TABLES, TEXTS = (".csv", ".tsv"), (".box", ".coords", ".txt")
+TABLES, MODELS, TEXTS = (".csv", ".tsv"), (".tbl", ".mod", ".json"), (".box", ".coords", ".txt")
 KINDS = ".csv, .tsv, .star (RELION, Warp), .tbl (Dynamo), .mod (IMOD), .json, .box, .coords or .txt (EMAN2)"
 
 Coordinates = dict[str | None, dict[str, Picks]]  # by object, None where the file names none, and by run
@@ -61,6 +61,8 @@ def read_coordinates(
     """
     if not path.is_file():
         raise FileNotFoundError(f"expected coordinates at {path}, found no such file: check the path")
+    if run is not None and run not in tomograms:
+        raise InputError(f"run: expected one of {listed(sorted(tomograms), 8)}, found '{run}': correct it")
     kind = path.suffix.lower()
     if kind == ".star":
         return {None: read_star(path, tomograms, pixel_size=pixel_size)}
@@ -69,7 +71,7 @@ def read_coordinates(
     if kind in TABLES:
         named = read_objects_csv(path, default_run=run or _run(path, tomograms) or "")
         return {name: _in_angstrom(each, tomograms, units, pixel_size, path) for name, each in named.items()}
-    if kind not in (".mod", ".json", *TEXTS):
+    if kind not in (*MODELS, *TEXTS):
         raise InputError(f"expected coordinates as {KINDS}, found {path}: convert it")
     at = run or _run(path, tomograms)
     if at is None:

@@ -8,6 +8,7 @@ IMOD, ``doc/binspec.html`` (layout; bit 10 of the model's flags: z is numbered f
 ``model2point`` and ``point2model``, whose option ``ZCoordinatesFromZero`` counts z as x and y are.
 """
 
+import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,13 +48,16 @@ def read_imod(path: Path, voxel_spacing: float, pixel_size: float | None = None)
     InputError
         When it is no IMOD model, or holds no point.
     """
-    model_type = _model_type()
+    _model_type()
+    from imodmodel.parsers import parse_model
+
     if not path.is_file():
         raise FileNotFoundError(f"expected an IMOD model at {path}, found no such file: check the path")
-    if path.read_bytes()[:4] != b"IMOD":
+    content = _WholeFile(path.read_bytes())
+    if content.getvalue()[:4] != b"IMOD":
         raise InputError(f"expected an IMOD model (binary) in {path}, found another kind of file: save it in 3dmod")
     try:
-        model = model_type.from_file(path)
+        model = parse_model(content)
     except Exception as error:  # a damaged file raises whatever its bytes lead to
         reason = " ".join(str(error).split())[:100]
         raise InputError(f"expected a whole IMOD model in {path}, found {reason}: save it again") from error
@@ -111,6 +115,18 @@ def write_imod(
     model.update_sizes()
     with atomic_path(path) as temporary, warnings.catch_warnings(action="ignore"):  # of pydantic to imodmodel
         model.to_file(temporary)
+
+
+class _WholeFile(io.BytesIO):
+    """A model whose parts fit into it: imodmodel would look for the end of a cut one, or make room, for ever."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        read = super().read(size)
+        counts = self.getbuffer()[self.tell() : self.tell() + 8]
+        sizes = {b"CONT": [counts[:4]], b"MESH": [counts[:4], counts[4:]]}.get(read, [])
+        if (size or 0) > len(read) or any(int.from_bytes(each, "big") > len(self.getbuffer()) for each in sizes):
+            raise EOFError("an end too early")
+        return read
 
 
 def _model_type() -> Any:

@@ -61,6 +61,8 @@ def run(config: ImportConfig) -> None:
         raise InputError("expected volumes=..., halves=... or picks=... to import, found none of them; see --help")
     check_name(config.tomogram_type, "tomogram type")
     user_id, session_id = config.owner.owner("owner")
+    check_name(user_id, "owner.user_id")
+    check_name(session_id, "owner.session_id")
     sources = find_volumes(config.volumes, config.halves, config.tomogram_type, config.strip)
     files = [] if config.picks is None else find_files(config.picks, "picks")
     root = create_project(config.out_dir, [])
@@ -112,8 +114,6 @@ def _import_volume(root: Any, source: Source, voxel_spacing: float | None) -> st
                 "give another tomogram_type or out_dir"
             )
         return f"kept, {told}"
-    if abs(tomogram.voxel_spacing - 1) < 1e-3:
-        warn(f"{source.path} says 1 Å per voxel, as programs write that do not know; give voxel_spacing=... if so")
     folder = Path(root.root_static) / "ExperimentRuns" / source.run / f"VoxelSpacing{tomogram.voxel_spacing:.3f}"
     for left in folder.glob(f".{source.tomogram_type}-*"):  # of an import that was killed
         shutil.rmtree(left, ignore_errors=True)

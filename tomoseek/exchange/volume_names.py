@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tomoseek.errors import InputError
 from tomoseek.messages import listed
+from tomoseek.tomograms.opening import is_volume
 
 COMMON = "common"
 # What reconstruction programs hang on the name of a tilt series: TS_1_rec.mrc, TS_1_10.00Apx.mrc, TS_1.mrc.rec
@@ -55,7 +56,7 @@ def find_volumes(volumes: object, halves: str | None, tomogram_type: str, strip:
     Parameters
     ----------
     volumes
-        A glob, a path or a list of these; None is no whole tomogram.
+        A glob, a path, a folder of volumes or a list of these; None is no whole tomogram.
     halves
         A glob with the two words that tell half-tomograms apart, as in ``*_{even,odd}.mrc``; they become types such as
         ``wbp-even``. What stands for the star is the run. None is none.
@@ -72,7 +73,8 @@ def find_volumes(volumes: object, halves: str | None, tomogram_type: str, strip:
     sources = _halves(halves, tomogram_type, strip) if halves is not None else []
     taken = {source.path.resolve() for source in sources}
     if volumes is not None:
-        whole = [path for path in find_files(volumes, "volumes") if path.resolve() not in taken]
+        inside = [_in_folder(path) for path in find_files(volumes, "volumes")]
+        whole = [path for paths in inside for path in paths if path.resolve() not in taken]
         sources = [Source(path, run_name(_stem(path.name), strip), tomogram_type) for path in whole] + sources
     counts = Counter((source.run, source.tomogram_type) for source in sources)
     twice = [key for key, count in counts.items() if count > 1]
@@ -84,6 +86,16 @@ def find_volumes(volumes: object, halves: str | None, tomogram_type: str, strip:
             "strip less"
         )
     return sources
+
+
+def _in_folder(path: Path) -> list[Path]:
+    """The volumes in a folder; the path itself where it is no folder, or an OME-Zarr."""
+    if not path.is_dir() or is_volume(path):
+        return [path]
+    found = sorted(each for each in path.iterdir() if not each.name.startswith(".") and is_volume(each))
+    if not found:
+        raise InputError(f"volumes: expected volumes in the folder {path}, found none: check the path")
+    return found
 
 
 def run_name(stem: str, strip: Sequence[str]) -> str:
