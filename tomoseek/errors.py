@@ -4,8 +4,12 @@
 class InputError(ValueError):
     """Bad input: the message says in one line what was expected, what was found and what to do.
 
-    The command line prints the message alone, without a traceback, and exits with code 2.
+    The command line prints the message alone, without a traceback, and exits with code 2. Names and reasons that hold
+    line breaks do not break the line.
     """
+
+    def __init__(self, message: object) -> None:
+        super().__init__(" ".join(str(message).splitlines()))
 
 
 class IncompleteError(Exception):

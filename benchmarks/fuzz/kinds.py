@@ -16,10 +16,13 @@ from embed.build import BuildConfig
 from tomoseek.command_line import compose_settings
 from tomoseek.complexes import COMPLEXES
 from tomoseek.config import DataConfig
+from tomoseek.exchange.coordinate_files import read_coordinates
+from tomoseek.exchange.dynamo import write_dynamo
+from tomoseek.exchange.eman import write_eman_json
+from tomoseek.exchange.imod import write_imod
 from tomoseek.network.weights import DESCRIPTION, WEIGHTS, load_encoder, random_encoder, save_encoder
 from tomoseek.picks.copick_picks import list_picks, read_picks, write_picks
 from tomoseek.picks.points import Picks
-from tomoseek.picks.star_read import read_star
 from tomoseek.picks.star_write import write_star
 from tomoseek.picks.tables import read_objects_csv, read_points_csv, write_csv
 from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
@@ -123,15 +126,31 @@ def tomograms() -> dict[str, Tomogram]:
 
 
 def make_stars(folder: Path) -> None:
-    """Write picks in the dialects of RELION 5 and RELION 4."""
-    for name, pixel in (("relion5.star", None), ("relion4.star", 2.5)):
-        write_star(folder / name, rows()[:1], tomograms().values(), pixel)
+    """Write picks in the dialects of RELION 5, 4 and 3."""
+    for relion, pixel in ((5, None), (4, 2.5), (3, None)):
+        write_star(folder / f"relion{relion}.star", rows()[:1], tomograms().values(), pixel, relion)
 
 
-def use_stars(folder: Path) -> None:
-    """Read both."""
-    for path in sorted(folder.glob("*.star")):
-        read_star(path, tomograms())
+def by_name() -> dict[str, Picks]:
+    """Return the picks of the run by complex."""
+    return {name: picks for _, name, picks in rows()}
+
+
+def make_eman(folder: Path) -> None:
+    """Write picks as EMAN2's info file."""
+    write_eman_json(folder / f"{RUN}_info.json", by_name(), dict.fromkeys(NAMES, 100.0), tomograms()[RUN])
+
+
+def make_text(folder: Path) -> None:
+    """Write three numbers a line."""
+    np.savetxt(folder / f"{RUN}.coords", rows()[0][2].points_xyz / SPACING, fmt="%.3f")
+
+
+def use_coordinates(folder: Path) -> None:
+    """Read what other programs write."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix != ".doc":
+            read_coordinates(path, tomograms())
 
 
 def damage_ends(data: bytes, random: Random) -> bytes:
@@ -173,7 +192,19 @@ KINDS = {
         make=lambda folder: write_csv(folder / "picks.csv", rows()), targets=("picks.csv",), damage=damage_text,
         use=use_csv,
     ),
-    "star": Kind(make=make_stars, targets=("*.star",), damage=damage_text, use=use_stars),
+    "star": Kind(make=make_stars, targets=("*.star",), damage=damage_text, use=use_coordinates),
+    "dynamo": Kind(
+        make=lambda folder: write_dynamo(folder / "picks.tbl", rows()[:1], tomograms(), None),
+        targets=("picks.tbl", "picks.doc"), damage=damage_text, use=use_coordinates,
+    ),
+    "eman": Kind(make=make_eman, targets=("*.json",), damage=damage_json, use=use_coordinates),
+    "text": Kind(make=make_text, targets=("*.coords",), damage=damage_text, use=use_coordinates),
+    "imod": Kind(
+        make=lambda folder: write_imod(
+            folder / f"{RUN}.mod", by_name(), dict.fromkeys(NAMES, 100.0), tomograms()[RUN]
+        ),
+        targets=("*.mod",), damage=damage_bytes, use=use_coordinates,
+    ),
     "encoder": Kind(
         make=lambda folder: save_encoder(random_encoder("tiny"), folder, {}), targets=(WEIGHTS,),
         damage=damage_safetensors, use=load_encoder,

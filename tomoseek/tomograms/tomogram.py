@@ -18,6 +18,7 @@ from tomoseek.tomograms.resample import Resampled, wanted_spacing
 
 LAYERS = 16  # of cells, looked at together
 MOST_DRAWS = 1000  # of a place that counts
+LONGEST = 100_000  # voxels; a header that says more is damaged
 
 
 class Tomogram:
@@ -58,6 +59,8 @@ class Tomogram:
     ) -> None:
         if len(array.shape) != 3 or min(array.shape) < 1:
             raise InputError(f"expected a volume of 3 axes (z y x) in {source}, found shape {tuple(array.shape)}")
+        if max(array.shape) > LONGEST:
+            raise InputError(f"expected at most {LONGEST:,} voxels along an axis in {source}, found {array.shape}")
         self.run = run
         self.tomogram_type = tomogram_type
         self.voxel_spacing = float(voxel_spacing)
