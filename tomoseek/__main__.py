@@ -5,7 +5,7 @@ from tomoseek.command_line import Command, dispatch
 COMMANDS = {
     "demo": Command("demo", "tomoseek.demo.command", "the whole pipeline on simulated tomograms, with a report"),
     "simulate": Command("simulate", "tomoseek.simulate.command", "make tomograms with known particles"),
-    "doctor": Command("doctor", "tomoseek.doctor", "check the machine and your data before you start"),
+    "doctor": Command("doctor", "tomoseek.doctor.command", "check the machine and your data before you start"),
     "import": Command("import", "tomoseek.exchange.import_command", "make a copick project of your files"),
     "export": Command("export", "tomoseek.exchange.export_command", "write picks for other programs"),
 }

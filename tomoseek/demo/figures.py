@@ -1,17 +1,15 @@
 """The pictures of the demo's report, drawn from what the stages left in its folder."""
 
-import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from matplotlib.figure import Figure
+from typing import Any
 
 from tomoseek import plots
 from tomoseek.config import DataConfig, Polarity
 from tomoseek.evaluation.ranking import rank
 from tomoseek.evaluation.slices import ScoredRun, is_near, slice_figure
+from tomoseek.page import Picture, picture
 from tomoseek.picks.copick_picks import read_picks
 from tomoseek.picks.tables import read_points_csv
 from tomoseek.plots import Curve
@@ -19,25 +17,6 @@ from tomoseek.tomograms.copick_tomograms import find_tomograms
 from tomoseek.tomograms.project import object_radii, open_project
 from tomoseek.tomograms.slabs import SLAB_ANGSTROM, window
 from tomoseek.tomograms.tomogram import Tomogram
-
-CSS_PIXELS_PER_INCH = 96
-
-
-class Picture(NamedTuple):
-    """A figure for the page: a ``data:`` address, its width on the page in pixels, the sentence under it."""
-
-    image: str
-    width: int
-    caption: str
-
-
-def picture(figure: Figure, caption: str) -> Picture:
-    """Render a figure at the size it was laid out for, so that its letters match the page's."""
-    dpi = 160
-    png = plots.to_png(figure, dpi)
-    width = int.from_bytes(png[16:20], "big")  # pixels, as the PNG header says
-    address = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-    return Picture(address, round(width / dpi * CSS_PIXELS_PER_INCH), caption)
 
 
 def draw_figures(out_dir: Path, results: Mapping[str, Any], num_finds: int) -> dict[str, list[Picture]]:

@@ -4,15 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from tomoseek.complexes import COMPLEXES, class_weight
-from tomoseek.demo.figures import Picture, draw_figures
+from tomoseek.demo.figures import draw_figures
 from tomoseek.demo.stages import spoken_time
 from tomoseek.files import atomic_write_text
-
-PAGE = Path(__file__).with_name("report_page.html")
+from tomoseek.page import Picture, figure, fill_page, section, table, tile
 
 ABOUT_F4 = (
     "A pick is right when it lies within half a particle radius of a true centre. <b>Precision</b> is the "
@@ -88,12 +86,12 @@ def render(results: Mapping[str, Any], pictures: Mapping[str, Sequence[Picture]]
         f"{versions}; seed {results['seed']}; commit {results['git_commit'] or 'unknown (no git checkout)'}.",
     ]
     num_train, num_test = (settings["simulate"][key] for key in ("num_train_runs", "num_test_runs"))
-    return Template(PAGE.read_text()).substitute(
+    return fill_page(
         title="tomoseek demo: from tomograms to picks",
         subtitle=f"Learned on {num_train} simulated tomograms, measured on {num_test} that no training stage had seen.",
-        tiles="\n".join(headline(results)),
-        sections="\n".join(sections),
-        footer="<br>".join(map(escape, footer)),
+        tiles=headline(results),
+        sections=sections,
+        footer=footer,
     )
 
 
@@ -117,36 +115,6 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         ),
         tile(spoken_time(total), "all stages together", f"peak memory {peak:.1f} GB"),
     ]
-
-
-def tile(number: str, what: str, more: str) -> str:
-    """A number, large, with what it is."""
-    small = f"<small>{escape(more)}</small>"
-    return f'<div class="tile"><b>{escape(number)}</b><span>{escape(what)}</span>{small}</div>'
-
-
-def section(title: str, body: str) -> str:
-    """A titled block of the page; the title may hold markup."""
-    return f"<section><h2>{title}</h2>\n{body}\n</section>"
-
-
-def figure(picture: Picture) -> str:
-    """A picture with its caption."""
-    caption = escape(picture.caption)
-    image = f'<img src="{picture.image}" width="{picture.width}" alt="{caption}">'
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[str] = ()) -> str:
-    """A table of escaped cells."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    body = "\n".join(line(row, "td") for row in rows)
-    end = f"<tfoot>{line(foot, 'td')}</tfoot>" if foot else ""
-    content = f"<thead>{line(head, 'th')}</thead><tbody>{body}</tbody>{end}"
-    return f'<div class="scroll"><table>{content}</table></div>'
 
 
 def score_table(picking: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
 from tomoseek.failures import Failures
 from tomoseek.geometry import is_same_spacing
-from tomoseek.messages import listed, warn
+from tomoseek.messages import listed, warn_once
 from tomoseek.tomograms.opening import warn_of_spacing
 from tomoseek.tomograms.project import check_name, open_project
 from tomoseek.tomograms.project_config import local_path
@@ -43,8 +43,7 @@ def find_tomograms(data: DataConfig, failures: Failures | None = None) -> list[T
         is.
     """
     root = open_project(data.project)
-    with reaching(remote_place(root)):
-        return _find_tomograms(root, data, failures)
+    return tomograms_of(root, data, failures)
 
 
 def choose_tomogram(run: Any, data: DataConfig) -> Any:
@@ -92,6 +91,8 @@ def locate_store(entry: Any) -> tuple[str, Any]:
     """Return what to call a copick tomogram's store, and what to open: its path when it is local."""
     config = entry.voxel_spacing.run.root.config
     path = str(entry.static_path if entry.read_only else entry.overlay_path)
+    if entry.read_only and config.config_type == "cryoet_data_portal":
+        return path, remote_store(path, path, {"anon": True})
     if entry.read_only and config.config_type != "filesystem":
         store = entry.zarr()
         return str(store.path), RemoteStore(store.path, store.fs)
@@ -104,8 +105,19 @@ def locate_store(entry: Any) -> tuple[str, Any]:
     return f"{url.partition('://')[0]}://{path.partition('://')[2] or path}", remote_store(url, path, fs_args or {})
 
 
-def _find_tomograms(root: Any, data: DataConfig, failures: Failures | None) -> list[Tomogram]:
-    """Find the tomograms of an open project."""
+def tomograms_of(root: Any, data: DataConfig, failures: Failures | None = None) -> list[Tomogram]:
+    """List the tomograms of an open project, as `find_tomograms` does.
+
+    Raises
+    ------
+    InputError
+        As there.
+    """
+    with reaching(remote_place(root)):
+        return _tomograms_of(root, data, failures)
+
+
+def _tomograms_of(root: Any, data: DataConfig, failures: Failures | None) -> list[Tomogram]:
     runs = {run.name: run for run in root.runs}
     if not runs:
         raise InputError(f"expected runs in {data.project}, found none: check its static_root and overlay_root")
@@ -135,7 +147,7 @@ def _open_copick(run: Any, data: DataConfig) -> Tomogram:
     elif sides is not None and not is_cubic(sides):
         sides = None  # whoever gave the spacing knows better
     if sides is not None and not is_same_spacing(float(sides.mean()), spacing):
-        warn(f"{source} says {sides.mean():g} Å per voxel; copick's {spacing:g} Å is used")
+        warn_once(f"{source} says {sides.mean():g} Å per voxel; copick's {spacing:g} Å is used")
         sides = None
     if data.voxel_spacing is None:
         warn_of_spacing(spacing, source, "import it again with voxel_spacing=... in Å")
@@ -169,7 +181,7 @@ def add_tomogram(root: Any, run: str, tomogram_type: str, voxel_spacing: float, 
     ------
     InputError
         When the volume is not three-dimensional or holds NaN, a name is not one copick accepts, or the static
-        root is remote.
+        root is remote or cannot be written.
     """
     check_name(tomogram_type, "tomogram type")
     if run != run.strip() or not run or "/" in run or run.startswith("."):
@@ -186,14 +198,24 @@ def add_tomogram(root: Any, run: str, tomogram_type: str, voxel_spacing: float, 
     if local_path(root.config.static_root or root.config.overlay_root) is None:
         raise InputError(f"expected a project on a local disk, found {root.config.static_root}: add tomograms locally")
     parent = Path(root.root_static) / "ExperimentRuns" / run / f"VoxelSpacing{voxel_spacing:.3f}"
-    parent.mkdir(parents=True, exist_ok=True)
     final = parent / f"{tomogram_type}.zarr"
-    partial = Path(tempfile.mkdtemp(prefix=f".{tomogram_type}-", dir=parent))
+    try:
+        _write_zarr(final, values, voxel_spacing, tomogram_type)
+    except OSError as error:
+        raise InputError(f"expected to write a tomogram to {final}, found {error}: make room or give access") from error
+    root.refresh()
+    return final
+
+
+def _write_zarr(final: Path, values: NDArray[np.generic], voxel_spacing: float, tomogram_type: str) -> None:
+    """Write an OME-Zarr beside its place, then put it there."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{tomogram_type}-", dir=final.parent))
     try:
         write_ome_zarr(partial, values, voxel_spacing, tomogram_type)
         partial.chmod(0o755)  # mkdtemp leaves the folder to its owner alone
         if final.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{tomogram_type}-", dir=parent))
+            old = Path(tempfile.mkdtemp(prefix=f".{tomogram_type}-", dir=final.parent))
             os.replace(final, old / final.name)
             os.replace(partial, final)
             shutil.rmtree(old)
@@ -201,5 +223,3 @@ def add_tomogram(root: Any, run: str, tomogram_type: str, voxel_spacing: float, 
             os.replace(partial, final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    root.refresh()
-    return final
