@@ -13,7 +13,7 @@ from embed.shard import Shard
 from tomoseek.config import Polarity
 from tomoseek.geometry import indices_to_points, is_familiar, points_to_indices, voxel_to_cell
 from tomoseek.messages import listed
-from tomoseek.picks.readings import Score, Verdict, judge_points
+from tomoseek.picks.readings import Score, judge_points
 from tomoseek.tomograms.polarity import contradiction
 
 if TYPE_CHECKING:
@@ -74,25 +74,30 @@ def doubts_of_points(index: "Index", points: Mapping[str, ArrayLike], what: str)
             verdict = judge_points(given, particle_score(index, run), frame.shape, frame.voxel_spacing)
             if said := verdict.sentence(called):
                 doubts.append(said)
-        if in_one_corner(given, frame.shape, frame.voxel_spacing) and not explained(verdict):
+        in_corner = in_one_corner(given, frame.shape, frame.voxel_spacing)
+        if in_corner and (verdict is None or verdict.better is None):
             doubts.append(f"all {len(given)} {called} lie in one corner of it, as voxels would: give x y z in Å")
     return doubts
 
 
-def doubts_of_examples(index: "Index", points: Mapping[str, ArrayLike]) -> list[str]:
-    """Say what speaks against examples: where they lie, and the runs that they lie in."""
-    return [*doubts_of_runs(index, points), *doubts_of_points(index, points, "examples")]
+def doubts_of_examples(index: "Index", points: Mapping[str, ArrayLike], searched: Iterable[str] | None) -> list[str]:
+    """Say what speaks against examples: where they lie, and the runs that they lie in, unless those are searched too.
+
+    Parameters
+    ----------
+    points
+        By run, ``(k, 3)`` x y z in Å.
+    searched
+        The runs that are searched, of which `embed.search.search` says it; None: all.
+    """
+    others = set() if searched is None else set(points) - set(searched)
+    return [*doubts_of_runs(index, sorted(others)), *doubts_of_points(index, points, "examples")]
 
 
 def tells_particles(shard: Shard) -> bool:
     """Tell whether particle logits differ from place to place, which those of an untrained head do not."""
-    most_and_least = shard.particle_logit(np.array([0, len(shard) - 1]))
-    return float(np.ptp(most_and_least)) > LEAST_DIFFERENCE
-
-
-def explained(verdict: Verdict | None) -> bool:
-    """Tell whether points are known to lie on particles, or what else they mean."""
-    return verdict is not None and (verdict.is_like or verdict.better is not None)
+    first = np.arange(min(27, len(shard)))  # a most particle-like cell and those around it, in whatever order
+    return float(np.ptp(shard.particle_logit(np.append(first, len(shard) - 1)))) > LEAST_DIFFERENCE
 
 
 def particle_score(index: "Index", run: str) -> Score:

@@ -214,7 +214,7 @@ class Index:
             unwanted = merge_examples(read_examples(self, value, run, 0.0) for run, value in negatives.items())
         found = search(
             self, examples, radius_angstrom=radius, name=name, negatives=unwanted, runs=runs, precision=precision,
-            threshold=threshold, max_picks=max_picks, doubts=doubts_of_examples(self, points),
+            threshold=threshold, max_picks=max_picks, doubts=doubts_of_examples(self, points, runs),
         )  # fmt: skip
         for doubt in found.doubts:
             warn(f"{doubt}; nothing is promised")

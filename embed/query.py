@@ -87,7 +87,7 @@ def run(config: QueryConfig) -> None:
     given = config.radius if isinstance(config.radius, dict) else dict.fromkeys(points, config.radius)
     radii = object_radii(root, points, given if config.radius is not None else None)
     unwanted = collect_negatives(searched, list(points), config.negatives, at)
-    doubts = {name: doubts_of_examples(index, value) for name, value in points.items()}
+    doubts = {name: doubts_of_examples(index, value, searched.runs) for name, value in points.items()}
     examples = {
         name: _read(index, value, min(config.recentre, radii[name]), doubts[name]) for name, value in points.items()
     }

@@ -17,10 +17,13 @@ from tomoseek.command_line import compose_settings
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig, PicksConfig, Polarity
 from tomoseek.errors import IncompleteError, InputError
+from tomoseek.exchange.export_command import ExportConfig
+from tomoseek.exchange.export_command import run as export
 from tomoseek.failures import Failures
 from tomoseek.messages import Notice
 from tomoseek.picks.copick_picks import write_picks
 from tomoseek.picks.points import Picks
+from tomoseek.picks.tables import read_points_csv
 from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
 from tomoseek.tomograms.project import create_project, open_project
 
@@ -153,3 +156,12 @@ def test_training_goes_on_with_the_runs_that_can_be_read(project: Path) -> None:
     with pytest.warns(Notice, match="goes on without 3 bad tomograms"):
         sources = find_sources(compose_settings("pretrain", PretrainConfig, words))
     assert [each.run for (each,) in sources] == GOOD
+
+
+@pytest.mark.filterwarnings("ignore::tomoseek.messages.Notice")
+def test_export_writes_the_picks_of_the_runs_that_can_be_read(project: Path, tmp_path: Path) -> None:
+    words = words_of(project, f"out_dir={tmp_path / 'out'}", "formats=[csv]", "picks.user_id=curator")
+    config = compose_settings("export", ExportConfig, [*words, "picks.session_id='0'"])
+    with pytest.raises(IncompleteError, match=r"^2 tomograms .*\n  a-empty: .*\n  e-truncated: "):
+        export(config)
+    assert set(read_points_csv(tmp_path / "out" / "csv" / "picks.csv")) == {*GOOD, "c-constant"}

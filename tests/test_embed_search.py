@@ -119,7 +119,8 @@ def test_a_find_leans_to_a_neighbour_that_the_particle_floor_hides_and_stays_in_
         field[cell] = share * particle + np.sqrt(1 - share**2) * np.eye(32)[0]
     logits[2, 3, 4] = logits[4, 6, 9] = 0
     index = index_of(shard_of(field, logits=logits), tmp_path)
-    index.entries["a"] = replace(index.entries["a"], shape=[4 * GRID[0], 4 * GRID[1], 4 * GRID[2] - 3])
+    shape = [4 * GRID[0], 4 * GRID[1], 4 * GRID[2] - 3]
+    index.entries["a"] = replace(index.entries["a"], shape=shape, stored_shape=shape)
     examples = Examples(particle[None], np.zeros(1, np.float32))
     points = search(index, examples, radius_angstrom=RADIUS, threshold=0.9).by_run["a"].points_xyz
     leaning, last = points[np.argsort(points[:, 0])]

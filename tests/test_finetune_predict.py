@@ -1,6 +1,7 @@
 """finetune predict: scores are probabilities, a site is one particle, several checkpoints act as one."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from finetune.thresholds import choose_threshold
 from finetune.validate import choose
 from tomoseek.command_line import compose_settings
 from tomoseek.complexes import Complex
-from tomoseek.errors import InputError
+from tomoseek.errors import IncompleteError, InputError
 from tomoseek.evaluation.ranking import rank
+from tomoseek.messages import Notice
 from tomoseek.network.encoder import EncoderConfig
 from tomoseek.picks.copick_picks import read_picks, write_picks
 from tomoseek.picks.points import Picks
@@ -253,3 +255,25 @@ def test_star_files_for_relion_4_and_3_hold_the_picks_and_4_needs_a_pixel_size(p
 def test_scores_of_a_saturated_heatmap_are_finite():
     found = calibrate({"ball": Picks(np.zeros((2, 3)), np.array([0.0, 1.0]))}, {"ball": Calibration(2.0, 1.0)})
     assert np.all(np.isfinite(log_odds(found["ball"].scores)))
+
+
+def test_a_bad_tomogram_is_listed_and_the_others_are_searched(project, tmp_path):
+    folder = checkpoint(tmp_path / "one", 0, [], project)
+    copy = tmp_path / "project"
+    shutil.copytree(project.parent if project.is_file() else project, copy)
+    config = json.loads((copy / "copick.json").read_text())
+    config |= {f"{part}_root": f"local://{copy / part}" for part in ("static", "overlay")}
+    (copy / "copick.json").write_text(json.dumps(config))
+    add_tomogram(open_project(copy), "b", "wbp", 10.0, np.zeros(SIZE, dtype=np.float32))
+    (copy / "static" / "ExperimentRuns" / "empty").mkdir()
+    settings = predict_settings(copy, tmp_path, f"checkpoint={folder}")
+    with pytest.warns(Notice), pytest.raises(IncompleteError, match=r"^2 tomograms .*\n  empty: .*\n  b: "):
+        predict.run(settings)
+    assert {"a", "c"} == set(json.loads((tmp_path / "candidates.json").read_text())["candidates"])
+    with pytest.warns(Notice), pytest.raises(InputError, match=r"2 tomograms could not be read, and there is no other"):
+        predict.run(predict_settings(copy, tmp_path, f"checkpoint={folder}", "data.runs=[b,empty]"))
+    words = (f"data.project={copy}", f"candidates={tmp_path}", f"out_dir={tmp_path}", "exclude_runs=[b,empty]")
+    next(copy.glob("static/ExperimentRuns/c/*/wbp.zarr/0/.zarray")).write_text("{")
+    with pytest.warns(Notice), pytest.raises(IncompleteError, match=r"^1 tomogram .*\n  c: "):
+        evaluate.run(compose_settings("finetune_evaluate", evaluate.EvaluateConfig, words))
+    assert json.loads((tmp_path / "evaluation.json").read_text())["runs"] == ["a", "c"]

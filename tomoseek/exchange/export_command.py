@@ -9,6 +9,7 @@ from tomoseek.errors import InputError
 from tomoseek.exchange.dynamo import write_dynamo
 from tomoseek.exchange.eman import write_eman_json
 from tomoseek.exchange.imod import write_imod
+from tomoseek.failures import Failures
 from tomoseek.messages import listed
 from tomoseek.picks.copick_picks import read_picks
 from tomoseek.picks.points import Picks
@@ -50,7 +51,10 @@ class ExportConfig:
 def run(config: ExportConfig) -> None:
     """Write the picks that the settings name, a folder for each format."""
     root = open_project(config.data.project)
-    tomograms = {each.run: each for each in find_tomograms(config.data)}
+    failures = Failures()
+    tomograms = {each.run: each for each in find_tomograms(config.data, failures)}
+    if not tomograms:
+        failures.finish(0)
     picks: dict[str, dict[str, Picks]] = {}
     known = [entry.name for entry in root.pickable_objects if entry.is_particle]
     for name in config.classes if config.classes is not None else known:
@@ -71,6 +75,7 @@ def run(config: ExportConfig) -> None:
         _write(kind, folder, picks, radii, tomograms, config.pixel_size)
         counts = ", ".join(f"{sum(map(len, by_run.values()))} {name}" for name, by_run in picks.items())
         print(f"{kind}: {counts} in {folder}")
+    failures.finish(len(tomograms))
 
 
 def _write(
