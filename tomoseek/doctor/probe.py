@@ -34,7 +34,7 @@ SHORTEST = 1.0  # seconds that a probe repeats for, once the first time is over
 SAMPLE_SECONDS = 0.02
 HOW_FORECAST = (
     "From some seconds of computing on this machine, as busy as it is now, extrapolated to all tiles of all tomograms, "
-    "with the default settings; good to about a factor of two."
+    "with the default settings; good to about a factor of two. A training ends earlier with max_minutes=10, say."
 )
 USUAL_SHAPE, USUAL_SPACING = (184, 630, 630), 10.0
 Shape = tuple[int, int, int]
@@ -135,7 +135,7 @@ def forecast(data: DataConfig, tomograms: Sequence[tuple[Shape, float]]) -> list
         Step(
             "finetune train", num_steps * DECODER_LEARNS * per_step + num_held_out * per_tomogram,
             learning_gb + min(float(train["crops"]["cache_gb"]), 2 * sum(map(math.prod, shapes)) / 1e9), 0.1,
-            f"{num_steps} steps, then picking in {num_held_out} held out; max_minutes=10 ends it earlier",
+            f"{num_steps} steps, then {num_held_out} held out",
         ),
         Step(
             "finetune predict", per_tomogram * len(shapes),
