@@ -14,11 +14,13 @@ from embed.entry import ShardEntry, check_ours, entry_or_none, remove_run
 from embed.header import new_header
 from embed.index import INDEX_FILE, Index
 from embed.shard import Storage, gather
+from tomoseek.config import Polarity
 from tomoseek.errors import InputError
 from tomoseek.messages import warn
 from tomoseek.network.encoder import Encoder
 from tomoseek.network.weights import fingerprint, load_encoder
 from tomoseek.running import pick_device
+from tomoseek.tomograms.polarity import contradiction, estimate_polarity
 from tomoseek.tomograms.tomogram import Tomogram
 
 CLAIMS = ".claims"
@@ -131,9 +133,13 @@ def embed_claimed(
         if entry is not None and is_same(entry, tomogram, contrast) and entry.is_whole(folder):
             print(f"run {tomogram.run}: reused, {entry.num_vectors:,} vectors")
             index.entries[tomogram.run] = entry
+            warn_if_inverted(tomogram, entry.polarity_seen)
             return False
         print(f"run {tomogram.run}: its tomogram or its index files changed; embedding it again")
     started = time.perf_counter()
+    seen = estimate_polarity(tomogram.stored, tomogram.stored.voxel_spacing)
+    polarity_seen = seen.value if seen else None
+    warn_if_inverted(tomogram, polarity_seen)
     blocks = embed_blocks(
         encoder, tomogram, tile=header.tile, overlap=header.overlap, batch_size=batch_size, device=device,
         progress=progress,
@@ -148,9 +154,15 @@ def embed_claimed(
         folder, tomogram_type=tomogram.tomogram_type, voxel_spacing=float(tomogram.voxel_spacing),
         shape=[int(size) for size in tomogram.shape], stored_spacing=float(tomogram.stored.voxel_spacing),
         stored_shape=[int(size) for size in tomogram.stored.shape], part=part_of(tomogram), contrast=contrast,
-        seconds=round(time.perf_counter() - started, 3),
+        polarity_seen=polarity_seen, seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip
     return True
+
+
+def warn_if_inverted(tomogram: Tomogram, polarity_seen: str | None) -> None:
+    """Warn where protein looks otherwise than stated."""
+    if polarity_seen not in (None, tomogram.polarity.value):
+        warn(f"run {tomogram.run}: {contradiction(Polarity(polarity_seen), tomogram.polarity)}")
 
 
 def part_of(tomogram: Tomogram) -> str:

@@ -11,6 +11,7 @@ from embed.index import Index, indexed_runs
 from embed.shard import Storage
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
+from tomoseek.failures import Failures
 from tomoseek.messages import listed, warn
 from tomoseek.running import pick_device
 from tomoseek.tomograms.copick_tomograms import find_tomograms
@@ -37,25 +38,39 @@ class BuildConfig:
 
 
 def run(config: BuildConfig) -> None:
-    """Embed every tomogram that the index does not hold yet; of several processes, each its share."""
+    """Embed every tomogram that the index does not hold yet; of several processes, each its share.
+
+    Raises
+    ------
+    IncompleteError
+        When some tomograms could not be read; all others are in the index then.
+    """
     from accelerate import PartialState
+    from accelerate.utils import gather_object
 
     processes = PartialState(cpu=pick_device(config.device).type == "cpu")
     device = str(processes.device) if processes.num_processes > 1 else config.device
-    tomograms = find_tomograms(config.data)
+    failures = Failures()
+    tomograms = find_tomograms(config.data, failures)
+    if not tomograms:
+        failures.finish(0)
     index = Index.create(
         config.index, config.encoder, storage=config.storage, keep_fraction=config.keep_fraction, tile=config.tile,
         overlap=config.overlap, resample=config.data.resample, device=device,
     )  # fmt: skip
     for tomogram in tomograms[processes.process_index :: processes.num_processes]:
-        index.add(tomogram, batch_size=config.batch_size)
-    processes.wait_for_everyone()
+        with failures.of(tomogram.run):
+            index.add(tomogram, batch_size=config.batch_size)
+    for reasons in gather_object([failures.reasons]):
+        failures.reasons.update(reasons)
     if processes.is_main_process:
         names = {tomogram.run for tomogram in tomograms}
         if config.data.runs is None:
-            drop_runs(index.folder, set(indexed_runs(index.folder)) - names)
-        report(Index.open(index.folder), names)
+            drop_runs(index.folder, set(indexed_runs(index.folder)) - names - set(failures.reasons))
+        report(Index.open(index.folder), names - set(failures.reasons))
     processes.destroy_process_group()
+    if processes.is_main_process:
+        failures.finish(len({tomogram.run for tomogram in tomograms} - set(failures.reasons)))
 
 
 def report(index: Index, names: set[str]) -> None:

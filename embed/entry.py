@@ -27,6 +27,8 @@ class ShardEntry:
         What of it was embedded, in words.
     contrast
         Centre, scale and sign that the voxels were normalised with.
+    polarity_seen
+        How protein looks in the stored values, dark or bright; None where that cannot be told.
     sizes
         File name to bytes.
     checksums
@@ -45,6 +47,7 @@ class ShardEntry:
     seconds: float
     sizes: dict[str, int]
     checksums: dict[str, list[int]]
+    polarity_seen: str | None = None
 
     @property
     def num_bytes(self) -> int:

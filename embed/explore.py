@@ -13,6 +13,7 @@ from embed.surroundings import Vectors, likely_cells, logit_map
 from tomoseek import plots
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
+from tomoseek.failures import Failures
 from tomoseek.files import atomic_write_bytes, atomic_write_json
 from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, clip_inside, indices_to_points
 from tomoseek.picks.peaks import suppress
@@ -94,7 +95,9 @@ def run(config: ExploreConfig) -> None:
     for cluster in clusters:
         typical = Cluster(cluster.name, cluster.members[: config.num_examples], cluster.likeness[: config.num_examples])
         write_csv(out_dir / f"{cluster.name}.csv", rows_of(typical, places))
-    atomic_write_bytes(out_dir / "explore.png", draw(config, places, clusters))
+    failures = Failures()
+    if picture := draw(config, places, clusters, failures):
+        atomic_write_bytes(out_dir / "explore.png", picture)
     sizes = {cluster.name: len(cluster.members) for cluster in clusters}
     record = {
         "index": str(index.folder),
@@ -112,6 +115,7 @@ def run(config: ExploreConfig) -> None:
         f"{out_dir / 'explore.png'}, then for instance: python -m embed query "
         f"examples={out_dir / clusters[0].name}.csv name=... radius=..."
     )
+    failures.finish(len(names))
 
 
 def places_of(index: Index, run_name: str, most: int, config: ExploreConfig) -> Places:
@@ -156,8 +160,8 @@ def rows_of(cluster: Cluster, places: Places) -> list[tuple[str, str, Picks]]:
     return rows
 
 
-def draw(config: ExploreConfig, places: Places, clusters: list[Cluster]) -> bytes:
-    """Draw the map and the most typical members of every cluster."""
+def draw(config: ExploreConfig, places: Places, clusters: list[Cluster], failures: Failures) -> bytes | None:
+    """Draw the map and the most typical members of every cluster; None where no tomogram can be read any more."""
     from sklearn.manifold import TSNE  # slow to import, and seldom needed
 
     label = np.full(len(places.run), -1)
@@ -168,10 +172,14 @@ def draw(config: ExploreConfig, places: Places, clusters: list[Cluster]) -> byte
     projection = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=config.seed)
     map_xy = projection.fit_transform(places.vectors[shown])
     runs = sorted(set(places.run.tolist()))
-    tomograms = {tomogram.run: tomogram for tomogram in find_tomograms(replace(config.data, runs=runs))}
-    pictures = [
-        [window(tomograms[str(places.run[k])], places.points_xyz[k], config.separation)
-         for k in cluster.members[: config.num_pictures]]
-        for cluster in clusters
-    ]  # fmt: skip
+    tomograms = {each.run: each for each in find_tomograms(replace(config.data, runs=runs), failures)}
+    pictures: list[list[NDArray[np.float32]]] = [[] for _ in clusters]
+    for images, cluster in zip(pictures, clusters, strict=True):
+        for k in cluster.members[: config.num_pictures]:
+            name = str(places.run[k])
+            if name not in failures.reasons:
+                with failures.of(name):
+                    images.append(window(tomograms[name], places.points_xyz[k], config.separation))
+    if not any(pictures):
+        return None
     return plots.to_png(plots.clusters_figure(map_xy, label[shown], pictures))

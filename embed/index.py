@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from embed.doubts import doubts_of_examples, doubts_of_points
 from embed.entry import ENTRY_FILE, ShardEntry, entry_or_none, read_entry
 from embed.examples import REACH_ANGSTROM, merge_examples, read_examples
 from embed.header import IndexHeader, read_header
@@ -22,7 +23,7 @@ from embed.surroundings import Surroundings, measure_surroundings
 from tomoseek.config import check_resample
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json
-from tomoseek.messages import listed
+from tomoseek.messages import listed, warn
 
 if TYPE_CHECKING:  # seconds to import, and a search does without them
     import torch
@@ -201,16 +202,25 @@ class Index:
         ------
         InputError
             If a run is unknown, a point lies outside its tomogram, or a promise is wanted that nobody can give.
+
+        Warns
+        -----
+        Where examples lie on nothing, or nothing can be promised of finds in a run.
         """
         reach = min(recentre, radius)
         examples = merge_examples(read_examples(self, value, run, reach) for run, value in points.items())
         unwanted = None
         if negatives:
             unwanted = merge_examples(read_examples(self, value, run, 0.0) for run, value in negatives.items())
-        return search(
+        found = search(
             self, examples, radius_angstrom=radius, name=name, negatives=unwanted, runs=runs, precision=precision,
-            threshold=threshold, max_picks=max_picks,
+            threshold=threshold, max_picks=max_picks, doubts=doubts_of_examples(self, points),
         )  # fmt: skip
+        for doubt in found.doubts:
+            warn(f"{doubt}; nothing is promised")
+        for doubt in doubts_of_points(self, negatives or {}, "negatives"):
+            warn(doubt)
+        return found
 
     def write_header(self) -> None:
         """Write ``index.json``."""

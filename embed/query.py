@@ -1,11 +1,13 @@
 """``embed query``: a few example picks in, picks of their like in every indexed tomogram out."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from embed.conflicts import resolve_conflicts
+from embed.doubts import doubts_of_examples, doubts_of_points
 from embed.example_sources import ExamplePoints, collect_examples
 from embed.examples import Examples, merge_examples, read_examples
 from embed.index import Index
@@ -85,16 +87,21 @@ def run(config: QueryConfig) -> None:
     given = config.radius if isinstance(config.radius, dict) else dict.fromkeys(points, config.radius)
     radii = object_radii(root, points, given if config.radius is not None else None)
     unwanted = collect_negatives(searched, list(points), config.negatives, at)
-    examples = {name: _read(index, value, min(config.recentre, radii[name])) for name, value in points.items()}
+    doubts = {name: doubts_of_examples(index, value) for name, value in points.items()}
+    examples = {
+        name: _read(index, value, min(config.recentre, radii[name]), doubts[name]) for name, value in points.items()
+    }
     negatives = {name: _read(index, value, 0.0) for name, value in unwanted.items()}
     found = {
         name: search(
             index, value, radius_angstrom=radii[name], name=name, runs=searched.runs, threshold=config.threshold,
             precision=config.precision, max_picks=config.max_picks, rival_weight=config.rival_weight,
             negatives=negatives.get(name), particle_margin=config.particle_margin, num_candidates=config.num_candidates,
+            doubts=doubts[name],
         )
         for name, value in examples.items()
     }  # fmt: skip
+    warn_of_doubts(index, found, unwanted)
     found, given_up = resolve_conflicts(index, found, examples, radii)
     out_dir = Path(config.out_dir)
     if root is not None:
@@ -122,6 +129,7 @@ def run(config: QueryConfig) -> None:
         _report(config, name, each, num_examples, given_up[name].total(), time.perf_counter() - started)
         if config.picture:
             _draw(searched, each, points[name], out_dir / f"{name}.png")
+    searched.failures.finish(len(searched.runs))
 
 
 def collect_negatives(
@@ -144,8 +152,21 @@ def collect_negatives(
     return found
 
 
-def _read(index: Index, points: ExamplePoints, reach_angstrom: float) -> Examples:
-    return merge_examples(read_examples(index, value, key, reach_angstrom) for key, value in points.items())
+def warn_of_doubts(index: Index, found: dict[str, Found], unwanted: dict[str, ExamplePoints]) -> None:
+    """Say once each why nothing is promised, and which negatives lie on nothing."""
+    for doubt in dict.fromkeys(doubt for each in found.values() for doubt in each.doubts):
+        warn(f"{doubt}; finds are ranked and nothing is promised")
+    for name, points in unwanted.items():
+        for doubt in doubts_of_points(index, points, f"negatives of {name}"):
+            warn(doubt)
+
+
+def _read(index: Index, points: ExamplePoints, reach_angstrom: float, doubts: Sequence[str] = ()) -> Examples:
+    """Read the examples of one object; where they cannot be, say what speaks against them too."""
+    try:
+        return merge_examples(read_examples(index, value, key, reach_angstrom) for key, value in points.items())
+    except InputError as error:
+        raise InputError("; ".join([str(error), *doubts])) from error
 
 
 def _record(config: QueryConfig, index: Index, found: Found) -> dict[str, Any]:
@@ -156,6 +177,7 @@ def _record(config: QueryConfig, index: Index, found: Found) -> dict[str, Any]:
         "threshold_is_given": config.threshold is not None,
         "expected_precision": found.cutoff.precision,
         "expected_recall": found.cutoff.recall,
+        "nothing_promised_because": list(found.doubts),
         "choices": [asdict(choose_cutoff(*found.ranked, precision)) for precision in PROMISES] if promised else [],
         "leave_one_out_scores": found.leave_one_out.tolist(),
         "least_particle_logit": None if config.particle_margin is None else found.least_logit,
@@ -172,12 +194,7 @@ def _report(config: QueryConfig, name: str, found: Found, num_examples: int, num
     """Say in one line what was found of one object."""
     cutoff, picks = found.cutoff, found.picks
     expected = "nothing is promised"
-    if cutoff.precision is None:
-        warn(
-            "the encoder was not calibrated: its finds are ranked and nothing is promised; run embed calibrate for it, "
-            "then embed build again"
-        )
-    else:
+    if cutoff.precision is not None:
         if config.precision is not None and config.threshold is None and cutoff.precision < config.precision:
             warn(
                 f"no threshold promises precision {config.precision:g}; the best promises {cutoff.precision:.2f}. "
@@ -203,5 +220,10 @@ def _draw(searched: Searched, found: Found, points: ExamplePoints, path: Path) -
     from embed.picture import search_figure
     from tomoseek.plots import to_png
 
-    atomic_write_bytes(path, to_png(search_figure(found, points, searched.tomogram)))
+    try:
+        picture = to_png(search_figure(found, points, searched.tomogram))
+    except (InputError, FileNotFoundError) as error:  # the finds are there, and what was embedded may be gone
+        warn(f"{path} was not drawn: {error}")
+        return
+    atomic_write_bytes(path, picture)
     print(f"drew {path}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embed.doubts import UNCALIBRATED, doubts_of_runs
 from embed.examples import Examples
 from embed.promise import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
 from embed.prototype import RIVAL_WEIGHT, Prototype, fit, leave_one_out
@@ -39,7 +40,7 @@ class Found:
     candidates
         By run, every place that could be one, best first.
     probability
-        By run, of each candidate how likely it is what the examples are; None where the encoder promises nothing.
+        By run, of each candidate how likely it is what the examples are; None where nothing is promised.
     num_picked
         By run, how many of the candidates, from the best on, are picks.
     cutoff
@@ -54,6 +55,8 @@ class Found:
         Of what is looked for; Å.
     frames
         Where the points of each run lie.
+    doubts
+        Why nothing is promised; none where something is.
     """
 
     candidates: dict[str, Picks]
@@ -66,6 +69,7 @@ class Found:
     name: str
     radius: float
     frames: "list[Frame]"
+    doubts: tuple[str, ...] = ()
 
     @property
     def by_run(self) -> dict[str, Picks]:
@@ -123,6 +127,7 @@ def search(
     negatives: Examples | None = None,
     particle_margin: float | None = PARTICLE_MARGIN,
     num_candidates: int = MOST_CELLS,
+    doubts: Sequence[str] = (),
 ) -> Found:
     """Rank every place of the chosen runs by likeness to the examples.
 
@@ -149,6 +154,9 @@ def search(
         absent, no cell is. See `embed.score_map.lowest_logit`.
     num_candidates
         Most cells per run that FAISS hands on to the localisation.
+    doubts
+        What speaks against the examples, see `embed.doubts`. Then nothing is promised, and neither is it where
+        something speaks against a run that is searched; the threshold is chosen as if it were.
 
     Raises
     ------
@@ -169,6 +177,7 @@ def search(
     lowest = LOWEST_SCORE if threshold is None else min(threshold, LOWEST_SCORE)
     names = sorted(index.entries) if runs is None else list(runs)
     most = max(max_picks, MOST_CANDIDATES)
+    against = tuple(dict.fromkeys([*doubts, *doubts_of_runs(index, names)]) if constants else [UNCALIBRATED])
     candidates = rank(index, prototype, radius_angstrom, names, lowest, least_logit, most, num_candidates)
     scores = np.concatenate([each.scores for each in candidates.values()] or [np.zeros(0)])
     probability = None
@@ -182,13 +191,16 @@ def search(
             cutoff = choose_cutoff(scores, likely, precision)
         else:
             cutoff = expected_at(threshold, scores, likely)
+        if against:
+            probability, cutoff = None, Cutoff(cutoff.threshold, None, None)
     num_picked = {
         run: int((each.scores[:max_picks] >= cutoff.threshold).sum()) for run, each in candidates.items()
     }  # best first
     frames = [index.frame(run) for run in names]
     return Found(
-        candidates, probability, num_picked, cutoff, prototype, left_out, least_logit, name, radius_angstrom, frames
-    )
+        candidates, probability, num_picked, cutoff, prototype, left_out, least_logit, name, radius_angstrom, frames,
+        against,
+    )  # fmt: skip
 
 
 def rank(

@@ -1,13 +1,15 @@
 """What a search looks at: an index, and the project or the files that its tomograms come from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from embed.index import Index
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
+from tomoseek.failures import Failures
 from tomoseek.messages import warn
 from tomoseek.tomograms.opening import open_tomogram
 from tomoseek.tomograms.tomogram import Tomogram
@@ -27,12 +29,15 @@ class Searched:
         The copick project; None for files.
     tomogram
         Opens the tomogram of a run, for pictures.
+    failures
+        Files that could not be read.
     """
 
     index: Index
     runs: list[str]
     root: Any
     tomogram: Callable[[str], Tomogram]
+    failures: Failures = field(default_factory=Failures)
 
 
 def open_searched(data: DataConfig, files: Any, index_folder: str, encoder: str | None) -> Searched:
@@ -68,18 +73,25 @@ def _files(data: DataConfig, files: Any, index_folder: str, encoder: str | None)
         raise InputError(
             f"data.mask: expected auto or null with tomogram=, found {data.mask}: masks belong to a project"
         )
-    tomograms = {}
+    tomograms: dict[str, Tomogram] = {}
+    failures, opened = Failures(), []
     for path in paths:
-        tomogram = open_tomogram(path, data.voxel_spacing, data.polarity)
+        with failures.of(path) if len(paths) > 1 else nullcontext():
+            opened.append(open_tomogram(path, data.voxel_spacing, data.polarity))
+    for tomogram in opened:
         if data.mask is None:
             tomogram.part = None
         if tomogram.run in tomograms:
             raise InputError(f"tomogram: expected files of different names, found two of '{tomogram.run}'; rename one")
         tomograms[tomogram.run] = tomogram
     index = Index.create(index_folder, encoder or "shipped", resample=data.resample)
-    for tomogram in tomograms.values():
-        index.add(tomogram)
-    return Searched(index, list(tomograms), None, tomograms.__getitem__)
+    for run, tomogram in tomograms.items():
+        with failures.of(run) if len(paths) > 1 else nullcontext():
+            index.add(tomogram)
+    runs = [run for run in tomograms if run not in failures.reasons]
+    if not runs:
+        failures.finish(0)
+    return Searched(index, runs, None, tomograms.__getitem__, failures)
 
 
 def _project(data: DataConfig, index_folder: str, encoder: str | None) -> Searched:

@@ -15,6 +15,7 @@ from tomoseek.evaluation.ranking import rank
 from tomoseek.evaluation.record import record_scores
 from tomoseek.evaluation.score import BETA
 from tomoseek.evaluation.tables import confusion_table, score_table
+from tomoseek.failures import Failures
 from tomoseek.files import atomic_write_json
 from tomoseek.messages import listed
 from tomoseek.picks.copick_picks import list_picks, read_picks
@@ -77,7 +78,8 @@ def run(config: EvaluateConfig) -> None:
         if name not in radii:
             raise InputError(f"weights: '{name}' is not scored; scored classes: {', '.join(radii)}")
     weights = {name: (config.weights or {}).get(name, class_weight(name)) for name in radii}
-    tomograms = find_tomograms(replace(config.data, runs=list(reference))) if config.figures else []
+    failures = Failures()
+    tomograms = find_tomograms(replace(config.data, runs=list(reference)), failures) if config.figures else []
 
     if candidates is not None and not covers(candidates, reference, radii):
         candidates = None
@@ -132,9 +134,14 @@ def run(config: EvaluateConfig) -> None:
         from tomoseek.evaluation.figures import write_figures  # matplotlib is slow to import
         from tomoseek.evaluation.slices import ScoredRun
 
-        shown = [ScoredRun(tomogram, reference[tomogram.run], picks[tomogram.run]) for tomogram in tomograms]
+        shown = []
+        for tomogram in tomograms:
+            with failures.of(tomogram.run):
+                _ = tomogram.contrast  # cannot be measured of a bad one
+                shown.append(ScoredRun(tomogram, reference[tomogram.run], picks[tomogram.run]))
         drawn = write_figures(out_dir / "figures", evaluation, rankings, confusion, shown)
         print(f"drew {', '.join(path.name for path in drawn)} in {out_dir / 'figures'}")
+    failures.finish(len(reference))
 
 
 def runs_to_score(root: Any, chosen: list[str] | None, excluded: list[str]) -> list[str]:

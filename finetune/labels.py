@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
+from tomoseek.failures import Failures
 from tomoseek.messages import warn
 from tomoseek.picks.copick_picks import read_picks
 from tomoseek.picks.peaks import suppress
 from tomoseek.picks.points import check_inside
 from tomoseek.tomograms.copick_tomograms import find_tomograms
 from tomoseek.tomograms.part import Segmentation
+from tomoseek.tomograms.polarity import check_usable
 from tomoseek.tomograms.project import object_radii, open_project
 from tomoseek.tomograms.tomogram import Tomogram
 
@@ -127,23 +129,27 @@ def find_labelled_runs(
     Raises
     ------
     InputError
-        If no run carries a label, a wanted class has none, or a label lies outside its tomogram.
+        If no run that can be read carries a label, a wanted class has none, or a label lies outside its tomogram.
     """
     if data.project is None:
         raise InputError("data.project: expected a copick config, found nothing; give data.project=path/to/copick.json")
     root = open_project(data.project)
     radii = object_radii(root, wanted)
     runs = []
-    for tomogram in find_tomograms(data):
+    failures = Failures()
+    for tomogram in find_tomograms(data, failures):
         labels = read_labels(root, tomogram.run, list(radii), picks, radii)
         for name, points in labels.items():
             check_inside(points, tomogram.shape, tomogram.voxel_spacing, f"{name} in run {tomogram.run}")
             if isinstance(tomogram.part, Segmentation):
                 labels[name] = points[tomogram.part.holds(points)]
         if any(map(len, labels.values())):
-            runs.append(LabelledRun(tomogram, labels))
+            with failures.of(tomogram.run):
+                check_usable(tomogram)
+                runs.append(LabelledRun(tomogram, labels))
         else:
             warn(f"run {tomogram.run} has no labels and is left out")
+    failures.warn_of_rest(len(runs))
     if not runs:
         whose = f"user_id={picks.user_id}, session_id={picks.session_id}"
         raise InputError(

@@ -14,8 +14,10 @@ from finetune.detect import DetectConfig, find_particles, keep_above, one_per_si
 from finetune.ensemble import load_ensemble
 from tomoseek.config import CONFIG_DIR, check_resample
 from tomoseek.errors import InputError
+from tomoseek.messages import warn
 from tomoseek.picks.pick_set import PickSet
 from tomoseek.running import pick_device
+from tomoseek.tomograms.polarity import looks_inverted
 from tomoseek.tomograms.tomogram import Tomogram
 
 
@@ -128,6 +130,8 @@ class TrainedPicker:
             If the voxel spacing is another than the one the picker learned at.
         """
         self.check_spacing(tomogram)
+        if contradiction := looks_inverted(tomogram):
+            warn(contradiction)
         heatmap_peaks = find_particles(tomogram, self._network, self.radii, config, self._device)
         found = calibrate(heatmap_peaks, self._calibration)
         return PickSet({(tomogram.run, name): found[name] for name in self.radii}, self.radii, [tomogram.stored])

@@ -9,6 +9,7 @@ from finetune.picking import load_picker
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
+from tomoseek.failures import Failures
 from tomoseek.picks.copick_picks import write_picks
 from tomoseek.picks.pick_set import PickSet
 from tomoseek.picks.points import Picks
@@ -46,13 +47,25 @@ class PredictConfig:
 
 
 def run(config: PredictConfig) -> None:
-    """Search every run; write picks into the project, and picks and candidates into ``out_dir``."""
+    """Search every run; write picks into the project, and picks and candidates into ``out_dir``.
+
+    Raises
+    ------
+    IncompleteError
+        When some tomograms could not be read; all others are done then.
+    """
     user_id, session_id = config.picks.owner()
     picker = load_picker([config.checkpoint, *config.ensemble], config.device)
     thresholds = picker.choose_thresholds(config.thresholds, config.detect.min_score)
-    tomograms = [each.resampled(config.data.resample, picker.voxel_spacing) for each in find_tomograms(config.data)]
-    for tomogram in tomograms:
-        picker.check_spacing(tomogram)
+    failures = Failures()
+    tomograms = []
+    for each in find_tomograms(config.data, failures):
+        with failures.of(each.run):
+            tomogram = each.resampled(config.data.resample, picker.voxel_spacing)
+            picker.check_spacing(tomogram)
+            tomograms.append(tomogram)
+    if not tomograms:
+        failures.finish(0)
     root = open_project(config.data.project)
     known = {entry.name for entry in root.pickable_objects}
     for name, radius in picker.radii.items():
@@ -63,16 +76,20 @@ def run(config: PredictConfig) -> None:
     candidates: dict[str, dict[str, Picks]] = {}
     picks: dict[tuple[str, str], Picks] = {}
     for number, tomogram in enumerate(tomograms, start=1):
-        with Stopwatch() as watch:
+        with Stopwatch() as watch, failures.of(tomogram.run):
             found = picker.candidates(tomogram, config.detect)
             kept = picker.select(found, thresholds, config.one_per_site)
-            for (run_name, name), each in kept.items():
-                write_picks(root, run_name, name, each, user_id, session_id)
-        candidates[tomogram.run] = {name: each for (_, name), each in found.items()}
+            for (run_name, name), picked in kept.items():
+                write_picks(root, run_name, name, picked, user_id, session_id)
+        if tomogram.run in failures.reasons:
+            continue
+        candidates[tomogram.run] = {name: all_found for (_, name), all_found in found.items()}
         picks.update(kept)
-        counts = ", ".join(f"{len(each)} {name}" for (_, name), each in kept.items())
+        counts = ", ".join(f"{len(picked)} {name}" for (_, name), picked in kept.items())
         print(f"[{number}/{len(tomograms)}] {tomogram.run}: {counts} ({watch.seconds:.0f} s)", flush=True)
 
+    if not candidates:
+        failures.finish(0)
     out_dir = Path(config.out_dir)
     together = PickSet(picks, picker.radii, [tomogram.stored for tomogram in tomograms])
     together.to_csv(out_dir / "picks.csv")
@@ -81,3 +98,4 @@ def run(config: PredictConfig) -> None:
     found_and_known = Candidates(candidates, thresholds, picker.seen_runs)
     save_candidates(out_dir, found_and_known, config.data.project, user_id, session_id)
     print(f"wrote copick picks ({user_id}/{session_id}) and {out_dir}/picks.csv, *.star, candidates.json")
+    failures.finish(len(candidates))

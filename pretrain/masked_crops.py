@@ -8,19 +8,39 @@ from torch import Tensor
 
 from pretrain.config import PretrainConfig
 from pretrain.masked import draw_pieces
+from tomoseek.failures import Failures
 from tomoseek.tomograms.copick_tomograms import find_tomograms
+from tomoseek.tomograms.polarity import check_usable
 from tomoseek.tomograms.tomogram import Tomogram
 
 
 def find_sources(config: PretrainConfig) -> list[tuple[Tomogram, ...]]:
     """List the project's tomograms: for each run its halves (``half_types``), or the one reconstruction.
 
-    They are at the voxel spacing of the encoder, as far as ``data.resample`` says so.
+    They are at the voxel spacing of the encoder, as far as ``data.resample`` says so. Bad ones are left out with a
+    warning.
+
+    Raises
+    ------
+    InputError
+        If the project or a chosen run is not there, or no tomogram can be read.
     """
-    types = config.half_types or [config.data.tomogram_type]
-    per_type = [find_tomograms(dataclasses.replace(config.data, tomogram_type=name)) for name in types]
-    known = config.model.voxel_spacing
-    return [tuple(each.resampled(config.data.resample, known) for each in run) for run in zip(*per_type, strict=True)]
+    types, failures = config.half_types or [config.data.tomogram_type], Failures()
+    per_type = [
+        {each.run: each for each in find_tomograms(dataclasses.replace(config.data, tomogram_type=name), failures)}
+        for name in types
+    ]
+    known, sources = config.model.voxel_spacing, []
+    for run in per_type[0]:
+        if run in failures.reasons:
+            continue
+        with failures.of(run):
+            source = tuple(found[run].resampled(config.data.resample, known) for found in per_type)
+            for each in source:
+                check_usable(each)
+            sources.append(source)
+    failures.warn_of_rest(len(sources))
+    return sources
 
 
 class MaskedCrops:

@@ -10,10 +10,19 @@ from random import Random
 import numpy as np
 import pytest
 
-from benchmarks.fuzz.kinds import Kind
+from benchmarks.fuzz.kinds import KINDS, Kind
 from benchmarks.fuzz.mutations import damage_bytes, damage_json, damage_safetensors, damage_text
 from benchmarks.fuzz.trial import FAULT, READ, REFUSED, outcomes
 from tomoseek.errors import InputError
+
+NUMBER = 22  # of each kind; benchmarks/fuzz does 2,000
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_damaged_files_are_read_or_refused_in_one_line(name: str) -> None:
+    found = list(outcomes(name, KINDS[name], range(NUMBER)))
+    assert [outcome for outcome in found if outcome.what == FAULT] == []
+    assert {outcome.what for outcome in found} == {READ, REFUSED}  # damages that nobody notices, or all, test nothing
 
 
 def one_file(use: Callable[[Path], object]) -> Kind:

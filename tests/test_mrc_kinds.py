@@ -168,3 +168,11 @@ def test_a_spacing_that_was_never_written_is_warned_of_unless_it_is_given(
     assert open_mrc(tmp_path / "ts.mrc", voxel_spacing=spacing).voxel_spacing == spacing and not recwarn.list
     with pytest.warns(Notice, match=r"Å per voxel, which usually means that it was never written"):
         open_mrc(tmp_path / "ts.mrc")
+
+
+def test_an_extended_header_longer_than_the_file_is_damage(tmp_path: Path):
+    with mrcfile.new(tmp_path / "ts.mrc", data=SIGNED) as file:
+        file.voxel_size = 10.0
+        file.header.nsymbt = 2_000_000_000
+    with pytest.raises(InputError, match=r"expected an MRC file in .*, found an extended header longer than it"):
+        open_mrc(tmp_path / "ts.mrc")

@@ -81,6 +81,14 @@ def test_picks_that_cannot_be_written_are_one_line(project: Path):
         write_picks(root, "TS_1", "ribosome", PICKS, "me", "1")
 
 
+def test_a_tomogram_that_cannot_be_written_is_one_line(project: Path):
+    (project / "static/ExperimentRuns/TS_2").write_text("in the way")
+    with pytest.raises(
+        InputError, match=r"expected to write a tomogram to .*TS_2/VoxelSpacing10\.000/wbp\.zarr, found"
+    ):
+        add_tomogram(open_project(project), "TS_2", "wbp", 10.0, VOLUME)
+
+
 def test_a_moved_project_says_what_is_used_instead(project: Path, tmp_path: Path):
     shutil.move(project, tmp_path / "moved")
     with (

@@ -14,9 +14,10 @@ import embed.__main__
 import finetune.__main__
 import tomoseek.__main__
 from pretrain.config import PretrainConfig
-from tomoseek.command_line import Command, dispatch, to_dataclass
+from tomoseek.command_line import Command, dispatch, merge_mappings, to_dataclass
 from tomoseek.config import CONFIG_DIR
 from tomoseek.errors import InputError
+from tomoseek.setting_words import as_typed
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS: dict[str, dict[str, Command]] = {
@@ -64,8 +65,10 @@ def check_command(line: str) -> None:
         name, schema = command.config_name, command.load()[0]
     if rest == ["--help"]:
         return
+    plain, mappings = as_typed(schema, rest)
     with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base="1.3"):
-        config = compose(config_name=name, overrides=rest)
+        config = compose(config_name=name, overrides=plain)
+    merge_mappings(config, mappings)
     missing = [key for key in config if OmegaConf.is_missing(config, key)]
     assert missing == [], f"{line}: give {missing}"
     try:

@@ -134,7 +134,7 @@ def test_a_missing_bucket_and_a_missing_folder_are_one_line(on_s3: Path, server:
     remote_config(folder, there, "s3://nowhere/overlay", args_of(server))
     assert "expected a folder or bucket at s3://nowhere/overlay, found none" in complaint(folder)
     remote_config(folder, f"{there}/deeper", there, args_of(server))
-    assert "/static/deeper, found none" in complaint(folder)
+    assert "/static/deeper/ExperimentRuns, found no such folder" in complaint(folder)
 
 
 def test_missing_credentials_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -196,6 +196,11 @@ def test_a_project_on_http_is_read_with_picks_kept_locally(tmp_path: Path):
         assert tomogram.run == "TS_1" and np.array_equal(tomogram.read(REGION), VOLUME[REGION])
         write_picks(open_project(folder), "TS_1", "ribosome", Picks(np.zeros((1, 3)), np.ones(1)), "me", "1")
         assert (overlay / "ExperimentRuns/TS_1/Picks/me_1_ribosome.json").is_file()
+        root = open_project(remote_config(tmp_path / "p", url, url.replace("static", "overlay"), {}))
+        with pytest.raises(
+            InputError, match=r"expected to write to http://.*, which its driver cannot: name another ov"
+        ):
+            write_picks(root, "TS_1", "ribosome", Picks(np.zeros((1, 3)), np.ones(1)), "me", "1")
         serving.shutdown()
 
 

@@ -167,3 +167,14 @@ def test_complex_numbers_and_files_are_refused(tmp_path: Path):
     (tmp_path / "packed.zarr").write_bytes(b"PK\x03\x04")
     with pytest.raises(InputError, match=r"expected the folder of an OME-Zarr at .*packed\.zarr, found a file"):
         open_zarr(tmp_path / "packed.zarr")
+
+
+def test_a_chunk_that_was_cut_short_is_damaged_whether_it_is_packed_or_not(tmp_path: Path):
+    for name, compressor in (("packed", "default"), ("plain", None)):
+        group = zarr.open_group(str(tmp_path / f"{name}.zarr"), mode="w")
+        group.create_dataset("0", data=VOLUME, chunks=(16, 16, 16), compressor=compressor)
+        chunk = tmp_path / f"{name}.zarr/0/0.1.1"
+        chunk.write_bytes(chunk.read_bytes()[:1000])
+        tomogram = open_zarr(tmp_path / f"{name}.zarr", 10.0)
+        with pytest.raises(InputError, match=r"expected readable voxels in .*: the file is damaged"):
+            tomogram.read()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 import yaml
 
 from tomoseek.config import CONFIG_DIR
-from tomoseek.errors import InputError
+from tomoseek.errors import IncompleteError, InputError
 from tomoseek.messages import show_notices_plainly
 from tomoseek.setting_words import as_typed
 
@@ -84,7 +84,8 @@ def launch(command: Command) -> None:
     """Compose the command's YAML with the command line's ``key=value`` words and run it.
 
     ``InputError`` and ``FileNotFoundError`` become one line on standard error and exit code 2, and so does a
-    word that Hydra cannot place. Any other exception keeps its traceback and exits with 1. In a grid
+    word that Hydra cannot place. ``IncompleteError`` is printed alike and exits with 1: all but what it lists is done.
+    Any other exception keeps its traceback and exits with 1. In a grid
     (``--multirun learning_rate=1e-3,2e-3``) each point writes to a folder of its own inside ``out_dir``, and the first
     with bad input ends the grid in the same way.
     """
@@ -116,6 +117,9 @@ def launch(command: Command) -> None:
         except (InputError, FileNotFoundError) as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        except IncompleteError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us as exceptions, with their whole traceback
     try:

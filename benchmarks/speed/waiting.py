@@ -13,7 +13,7 @@ import time
 
 WAYS: dict[str, dict[str, str]] = {
     "default": {},
-    "GOMP_SPINCOUNT=1000": {"GOMP_SPINCOUNT": "1000"},
+    **{f"GOMP_SPINCOUNT={count}": {"GOMP_SPINCOUNT": f"{count}"} for count in (1000, 10_000, 100_000)},
     "OMP_WAIT_POLICY=PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
 }
 OF_OPENMP = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -22,7 +22,7 @@ BUSY = "while True: pass"
 
 def measure(repeats: int) -> None:
     """Print the median seconds of a tile of 96 voxels a side embedded, and of a training step of two crops of 64."""
-    import torch
+    import torch  # before tomoseek, which then leaves OpenMP's settings alone
 
     from tomoseek.network.weights import load_encoder
     from tomoseek.running import autocast

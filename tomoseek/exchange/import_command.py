@@ -49,8 +49,6 @@ class ImportConfig:
     owner: PicksConfig
 
     def __post_init__(self) -> None:
-        if self.volumes is None and self.halves is None and self.picks is None:
-            raise InputError("expected volumes=..., halves=... or picks=... to import, found none of them")
         for word in ("voxel_spacing", "pixel_size"):
             size = getattr(self, word)
             if size is not None and not 0 < size < float("inf"):
@@ -59,6 +57,8 @@ class ImportConfig:
 
 def run(config: ImportConfig) -> None:
     """Import what is named; what fails is listed at the end, and then the exit code is 1."""
+    if config.volumes is None and config.halves is None and config.picks is None:
+        raise InputError("expected volumes=..., halves=... or picks=... to import, found none of them; see --help")
     check_name(config.tomogram_type, "tomogram type")
     user_id, session_id = config.owner.owner("owner")
     sources = find_volumes(config.volumes, config.halves, config.tomogram_type, config.strip)

@@ -19,9 +19,10 @@ BINNINGS = (2, 4, 6, 8)  # of tilt series, as is common
 FINEST_PIXEL = 0.5  # Å, of a tilt series
 SAME_ANGSTROM = 20.0  # readings no farther apart than this are one
 TOLERANCE_VOXELS = 1.0  # outside the volume
-NUM_RANDOM = 2000
-PARTICLE_LIKE = 0.9  # share of random places that a particle-like one is above
+NUM_AROUND, NEAR_ANGSTROM, FAR_ANGSTROM = 30, 100.0, 300.0  # places that a point is compared with
+LIKE, SURE = 0.8, 0.9  # share of those that a particle-like place is above; in another reading
 FEW, CLEAR = 0.5, 0.02  # share of points that have to be particle-like; chance of a better reading, over all tried
+MOST_SCANNED = 10  # pixel sizes looked at closely
 
 
 class Reading(NamedTuple):
@@ -113,37 +114,59 @@ def judge_points(
 ) -> Verdict:
     """Say whether points lie where particles are, and if not, whether they do in another reading.
 
-    A place is particle-like when it scores higher than nine in ten places drawn at random. Works from one point on; a
-    better reading takes three or so to be sure of.
+    A place is particle-like when it scores higher than four in five of the places 100 to 300 Å away, so that neither
+    crowded cytoplasm nor the ice above and below matters. Works from one point on; another reading takes three or so to
+    be sure of.
 
     Parameters
     ----------
     points_xyz
-        ``(n, 3)`` as given, taken for x y z in Å from the corner.
+        ``(n, 3)`` as given, taken for x y z in Å from the corner; at least one.
     score
         Of ``(m, 3)`` points in Å inside the volume, ``(m,)``: the higher, the more like a particle.
     shape_zyx, voxel_spacing
         Of the volume; voxels and Å.
     seed
-        Of the random places.
+        Of the places around.
     """
     points = np.asarray(points_xyz, dtype=np.float64).reshape(-1, 3)
-    drawn = np.random.default_rng(seed).uniform(0, np.array(shape_zyx) - 1, (NUM_RANDOM, 3))
-    floor = float(np.quantile(score(indices_to_points(drawn, voxel_spacing)), PARTICLE_LIKE))
-    within = points[inside(points, shape_zyx, voxel_spacing)]
-    num_points, num_like = len(points), int((score(within) > floor).sum()) if len(within) else 0
-    if num_like >= FEW * num_points:
-        return Verdict(num_points, num_like, True, None, 0)
+    around = _directions(seed)
+
+    def standing(places: Points) -> Points:
+        """Share of the places around each point that score lower; 0 outside the volume."""
+        neighbours = (places[:, None] + around).reshape(-1, 3)
+        within, usable = (inside(each, shape_zyx, voxel_spacing) for each in (places, neighbours))
+        own, others = np.full(len(places), -np.inf), np.full(len(neighbours), np.inf)
+        if within.any() and usable.any():
+            own[within], others[usable] = score(places[within]), score(neighbours[usable])
+        lower = (others.reshape(len(places), -1) < own[:, None]).sum(1)
+        return np.asarray(lower / np.maximum(usable.reshape(len(places), -1).sum(1), 1))
+
+    given = standing(points)
+    num_points, num_like, num_sure = len(points), int((given > LIKE).sum()), int((given > SURE).sum())
+    is_like = num_like >= FEW * num_points
     readings = other_readings(points, shape_zyx, voxel_spacing)
-    tried = len(readings)
-    best = _best(readings, score, floor)
-    if best is None or not _is_clear(best[1], num_points, tried):
-        finer = list(_all_pixels(points, shape_zyx, voxel_spacing))
-        tried += len(finer)
-        best = _best([*readings, *finer], score, floor)
-    if best is None or not _is_clear(best[1], num_points, tried) or best[1] < 2 * num_like:
-        return Verdict(num_points, num_like, False, None, 0)
-    return Verdict(num_points, num_like, False, *best)
+
+    def clearest(some: list[Reading], tried: int) -> tuple[Reading, int] | None:
+        """Return the reading with most points at particle-like places, if that is no chance."""
+        counts = [int((standing(reading.points_xyz) > SURE).sum()) for reading in some]
+        best = int(np.argmax(counts)) if counts else 0
+        is_clear = counts and counts[best] >= num_sure + 2 and _is_clear(counts[best], num_points, tried)
+        return (some[best], counts[best]) if is_clear else None
+
+    found = clearest(readings, len(readings)) if num_sure < num_points else None
+    if found is None and not is_like:
+        pixels = list(_all_pixels(points, shape_zyx, voxel_spacing))
+        found = clearest(_highest(pixels, score), len(readings) + len(pixels))
+    return Verdict(num_points, num_like, is_like and found is None, *(found or (None, 0)))
+
+
+def _directions(seed: int) -> Points:
+    """Draw the offsets ``(k, 3)``, Å, of the places that a point is compared with, evenly in space."""
+    generator = np.random.default_rng(seed)
+    offsets = generator.normal(size=(NUM_AROUND, 3))
+    length = generator.uniform(NEAR_ANGSTROM**3, FAR_ANGSTROM**3, (NUM_AROUND, 1)) ** (1 / 3)
+    return np.asarray(offsets / np.linalg.norm(offsets, axis=1, keepdims=True) * length)
 
 
 def _apart(points: Points, others: Points) -> float:
@@ -151,20 +174,18 @@ def _apart(points: Points, others: Points) -> float:
     return float(np.linalg.norm(points - others, axis=1).max(initial=0.0))
 
 
-def _best(readings: list[Reading], score: Score, floor: float) -> tuple[Reading, int] | None:
-    """Return the reading with most points at particle-like places, among equals that of the highest scores."""
-    scored = [(int((values > floor).sum()), float(np.median(values)), -number) for number, reading in
-              enumerate(readings) for values in [score(reading.points_xyz)]]  # fmt: skip
-    if not scored:
-        return None
-    count, _, number = max(scored)
-    return readings[-number], count
+def _highest(readings: list[Reading], score: Score) -> list[Reading]:
+    """Return the few readings whose points score highest."""
+    if not readings:
+        return []
+    values = score(np.concatenate([reading.points_xyz for reading in readings])).reshape(len(readings), -1)
+    return [readings[k] for k in np.argsort(-np.median(values, axis=1), kind="stable")[:MOST_SCANNED]]
 
 
 def _is_clear(num_like: int, num_points: int, tried: int) -> bool:
     """Tell whether so many points at particle-like places are more than the best of ``tried`` readings by chance."""
-    chance = float(stats.binom.sf(num_like - 1, num_points, 1 - PARTICLE_LIKE)) * tried
-    return num_like >= FEW * num_points and chance <= CLEAR * (1 + 1e-9)
+    chance = float(stats.binom.sf(num_like - 1, num_points, 1 - SURE)) * tried
+    return num_like >= FEW * num_points and chance <= CLEAR
 
 
 def _orders_and_units(points: Points, shape: tuple[int, ...], voxel_spacing: float) -> Iterator[Reading]:

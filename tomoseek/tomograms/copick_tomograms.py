@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
+from tomoseek.failures import Failures
 from tomoseek.geometry import is_same_spacing
-from tomoseek.messages import listed, warn
+from tomoseek.messages import listed, warn_once
 from tomoseek.tomograms.opening import warn_of_spacing
 from tomoseek.tomograms.project import check_name, open_project
 from tomoseek.tomograms.project_config import local_path
@@ -23,7 +25,7 @@ from tomoseek.tomograms.volume_files import check_cubic, is_cubic, write_ome_zar
 from tomoseek.tomograms.zarr_levels import open_level
 
 
-def find_tomograms(data: DataConfig) -> list[Tomogram]:
+def find_tomograms(data: DataConfig, failures: Failures | None = None) -> list[Tomogram]:
     """List the tomograms a command is asked to read, one per run, in the order of ``data.runs`` or by name.
 
     Parameters
@@ -31,6 +33,8 @@ def find_tomograms(data: DataConfig) -> list[Tomogram]:
     data
         Project, runs (None: all), tomogram type, voxel spacing (None: the only one that has the type),
         polarity.
+    failures
+        Takes what is wrong with single runs, which are left out; None raises at the first.
 
     Raises
     ------
@@ -39,7 +43,7 @@ def find_tomograms(data: DataConfig) -> list[Tomogram]:
         is.
     """
     root = open_project(data.project)
-    return tomograms_of(root, data)
+    return tomograms_of(root, data, failures)
 
 
 def choose_tomogram(run: Any, data: DataConfig) -> Any:
@@ -87,6 +91,8 @@ def locate_store(entry: Any) -> tuple[str, Any]:
     """Return what to call a copick tomogram's store, and what to open: its path when it is local."""
     config = entry.voxel_spacing.run.root.config
     path = str(entry.static_path if entry.read_only else entry.overlay_path)
+    if entry.read_only and config.config_type == "cryoet_data_portal":
+        return path, remote_store(path, path, {"anon": True})
     if entry.read_only and config.config_type != "filesystem":
         store = entry.zarr()
         return str(store.path), RemoteStore(store.path, store.fs)
@@ -99,7 +105,7 @@ def locate_store(entry: Any) -> tuple[str, Any]:
     return f"{url.partition('://')[0]}://{path.partition('://')[2] or path}", remote_store(url, path, fs_args or {})
 
 
-def tomograms_of(root: Any, data: DataConfig) -> list[Tomogram]:
+def tomograms_of(root: Any, data: DataConfig, failures: Failures | None = None) -> list[Tomogram]:
     """List the tomograms of an open project, as `find_tomograms` does.
 
     Raises
@@ -108,10 +114,10 @@ def tomograms_of(root: Any, data: DataConfig) -> list[Tomogram]:
         As there.
     """
     with reaching(remote_place(root)):
-        return _tomograms_of(root, data)
+        return _tomograms_of(root, data, failures)
 
 
-def _tomograms_of(root: Any, data: DataConfig) -> list[Tomogram]:
+def _tomograms_of(root: Any, data: DataConfig, failures: Failures | None) -> list[Tomogram]:
     runs = {run.name: run for run in root.runs}
     if not runs:
         raise InputError(f"expected runs in {data.project}, found none: check its static_root and overlay_root")
@@ -123,7 +129,11 @@ def _tomograms_of(root: Any, data: DataConfig) -> list[Tomogram]:
         raise InputError(
             f"expected runs among {listed(sorted(runs))}, found {listed(sorted(unknown))} in data.runs: check the names"
         )
-    return [_open_copick(runs[name], data) for name in names]
+    found = []
+    for name in names:
+        with failures.of(name) if failures is not None else nullcontext():
+            found.append(_open_copick(runs[name], data))
+    return found
 
 
 def _open_copick(run: Any, data: DataConfig) -> Tomogram:
@@ -137,7 +147,7 @@ def _open_copick(run: Any, data: DataConfig) -> Tomogram:
     elif sides is not None and not is_cubic(sides):
         sides = None  # whoever gave the spacing knows better
     if sides is not None and not is_same_spacing(float(sides.mean()), spacing):
-        warn(f"{source} says {sides.mean():g} Å per voxel; copick's {spacing:g} Å is used")
+        warn_once(f"{source} says {sides.mean():g} Å per voxel; copick's {spacing:g} Å is used")
         sides = None
     if data.voxel_spacing is None:
         warn_of_spacing(spacing, source, "import it again with voxel_spacing=... in Å")
@@ -171,7 +181,7 @@ def add_tomogram(root: Any, run: str, tomogram_type: str, voxel_spacing: float, 
     ------
     InputError
         When the volume is not three-dimensional or holds NaN, a name is not one copick accepts, or the static
-        root is remote.
+        root is remote or cannot be written.
     """
     check_name(tomogram_type, "tomogram type")
     if run != run.strip() or not run or "/" in run or run.startswith("."):
@@ -188,14 +198,24 @@ def add_tomogram(root: Any, run: str, tomogram_type: str, voxel_spacing: float, 
     if local_path(root.config.static_root or root.config.overlay_root) is None:
         raise InputError(f"expected a project on a local disk, found {root.config.static_root}: add tomograms locally")
     parent = Path(root.root_static) / "ExperimentRuns" / run / f"VoxelSpacing{voxel_spacing:.3f}"
-    parent.mkdir(parents=True, exist_ok=True)
     final = parent / f"{tomogram_type}.zarr"
-    partial = Path(tempfile.mkdtemp(prefix=f".{tomogram_type}-", dir=parent))
+    try:
+        _write_zarr(final, values, voxel_spacing, tomogram_type)
+    except OSError as error:
+        raise InputError(f"expected to write a tomogram to {final}, found {error}: make room or give access") from error
+    root.refresh()
+    return final
+
+
+def _write_zarr(final: Path, values: NDArray[np.generic], voxel_spacing: float, tomogram_type: str) -> None:
+    """Write an OME-Zarr beside its place, then put it there."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{tomogram_type}-", dir=final.parent))
     try:
         write_ome_zarr(partial, values, voxel_spacing, tomogram_type)
         partial.chmod(0o755)  # mkdtemp leaves the folder to its owner alone
         if final.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{tomogram_type}-", dir=parent))
+            old = Path(tempfile.mkdtemp(prefix=f".{tomogram_type}-", dir=final.parent))
             os.replace(final, old / final.name)
             os.replace(partial, final)
             shutil.rmtree(old)
@@ -203,5 +223,3 @@ def add_tomogram(root: Any, run: str, tomogram_type: str, voxel_spacing: float, 
             os.replace(partial, final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    root.refresh()
-    return final

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomoseek.messages import warn
+from tomoseek.messages import warn_once
 
 IMOD_STAMP = 1146047817  # word 39 of the headers that IMOD writes; bit 0 of word 40 then says signed
 _IMOD_WORDS = slice(40, 48)  # within `extra2`, which mrcfile begins at word 29
@@ -56,12 +56,12 @@ def with_sign(volume: NDArray[np.int8], header: Any, path: Path) -> NDArray[np.g
         signed = torn <= 1
         if torn != 1:
             clear = max(torn, 1 / torn) >= _CLEAR
-            warn(
+            warn_once(
                 f"{path} holds bytes, and its header does not say whether they are signed: they are read as "
                 f"{_word(signed)}, {'as their values suggest' if clear else 'though their values do not tell'}"
             )
     elif looks_signed != signed and max(torn, 1 / torn) > _CONTRADICTION:
-        warn(
+        warn_once(
             f"{path} says that its bytes are {_word(signed)}, yet they look {_word(not signed)}: they are read as it "
             "says; look at a slice, and write the file anew as 16-bit integers if it is torn into black and white"
         )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
-from tomoseek.messages import warn
+from tomoseek.messages import warn_once
 from tomoseek.tomograms.packed_files import split_name
 from tomoseek.tomograms.tiff_files import map_tiff
 from tomoseek.tomograms.tomogram import Tomogram
@@ -68,6 +68,8 @@ def open_tomogram(
         return open_tiff(path, voxel_spacing, polarity, run)
     if kind == ZARR_SUFFIX or is_zarr(path):
         return open_zarr(path, voxel_spacing, polarity, run)
+    if kind == ".json":
+        raise InputError(f"expected a tomogram as {FORMATS}, found {path}: give a copick config as data.project={path}")
     raise InputError(f"expected a tomogram as {FORMATS}, found {path}; convert it")
 
 
@@ -190,7 +192,9 @@ def open_tiff(
 def warn_of_spacing(voxel_spacing: float, source: str | Path, advice: str = "give voxel_spacing in Å") -> None:
     """Warn of a voxel spacing that nobody has, or that programs write which do not know it: 1 Å."""
     if abs(voxel_spacing - 1) < 1e-4 or not _LEAST_SPACING <= voxel_spacing <= _MOST_SPACING:
-        warn(f"{source} says {voxel_spacing:g} Å per voxel, which usually means that it was never written: {advice}")
+        warn_once(
+            f"{source} says {voxel_spacing:g} Å per voxel, which usually means that it was never written: {advice}"
+        )
 
 
 def _spacing(given: float | None, sides_xyz: NDArray[np.float64] | None, path: Path) -> float:

@@ -5,14 +5,14 @@ is larger or smaller than particles (carbon, thickness; hot voxels) is filtered 
 polarity; this only lets commands warn.
 """
 
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from tomoseek.config import Polarity
+from tomoseek.messages import warn
 from tomoseek.tomograms.blank import FloatVolume, Readable
+from tomoseek.tomograms.tomogram import Tomogram
 
 NUM_BLOCKS = 16
 BLOCK_ANGSTROM, LEAST_BLOCK, MOST_BLOCK = 640.0, 24, 160  # edge; bounded in voxels
@@ -22,14 +22,6 @@ MOST_BEFORE, MOST_AFTER = 4.0, 5.0  # robust standard deviations that count, bef
 LEAST_FILLED = 0.3  # of a block, to be looked at
 # Skewness of a block of noise has a standard deviation of about 0.1; that of real tomograms is 0.2 and more.
 NOISE_OF_BLOCK, LEAST_SKEWNESS, LEAST_SIGMAS = 0.1, 0.08, 3.0
-
-
-class Stated(Readable, Protocol):
-    """A tomogram whose polarity somebody stated."""
-
-    run: str
-    voxel_spacing: float
-    polarity: Polarity
 
 
 def estimate_polarity(volume: Readable, voxel_spacing: float, seed: int = 0) -> Polarity | None:
@@ -101,14 +93,31 @@ def block_skewness(block: FloatVolume, voxel_spacing: float) -> float | None:
     return float(np.mean(kept**3) / np.mean(kept**2) ** 1.5) if spread > 0 else None
 
 
-def looks_inverted(tomogram: Stated) -> str | None:
+def looks_inverted(tomogram: Tomogram) -> str | None:
     """Say that protein looks otherwise than stated; None where it does not, or cannot be told."""
-    guess = estimate_polarity(tomogram, tomogram.voxel_spacing)
+    guess = estimate_polarity(tomogram.stored, tomogram.stored.voxel_spacing)
     if guess is None or guess is tomogram.polarity:
         return None
+    return f"run {tomogram.run}: {contradiction(guess, tomogram.polarity)}"
+
+
+def check_usable(tomogram: Tomogram) -> None:
+    """Look at a tomogram before hours are spent on it: its contrast can be measured; warn if it looks inverted.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, is constant or blank.
+    """
+    _ = tomogram.contrast
+    if said := looks_inverted(tomogram):
+        warn(said)
+
+
+def contradiction(seen: Polarity, stated: Polarity) -> str:
+    """Say that protein looks otherwise than stated."""
     return (
-        f"run {tomogram.run}: protein looks {guess.value}, stated {tomogram.polarity.value}: look at a slice, and set "
-        f"data.polarity={guess.value} if so"
+        f"protein looks {seen.value}, stated {stated.value}: look at a slice, and set data.polarity={seen.value} if so"
     )
 
 

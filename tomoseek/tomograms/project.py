@@ -96,7 +96,7 @@ def create_project(folder: str | Path, objects: Iterable[Complex], name: str = "
         }
     for new in objects:
         _add_object(config, new)
-    atomic_write_json(config_path, config)
+    _write_config(config_path, config)
     return open_project(config_path)
 
 
@@ -122,7 +122,7 @@ def ensure_object(path: str | Path | None, new: Complex) -> Any:
     config_path = find_config(path)
     config = read_config(config_path)
     if _add_object(config, new):
-        atomic_write_json(config_path, config)
+        _write_config(config_path, config)
     return open_project(config_path)
 
 
@@ -195,6 +195,16 @@ def check_name(name: str, what: str) -> None:
         raise InputError(
             f"expected a {what} without spaces, underscores or any of <>:\"/\\|?*, found '{name}': use '{accepted}'"
         )
+
+
+def _write_config(config_path: Path, config: dict[str, Any]) -> None:
+    try:
+        atomic_write_json(config_path, config)
+    except OSError as error:
+        raise InputError(
+            f"expected to write an object into {config_path}, found {error}: copy the config to a folder of your own, "
+            "with the roots as they are"
+        ) from error
 
 
 def _add_object(config: dict[str, Any], new: Complex) -> bool:

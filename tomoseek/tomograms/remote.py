@@ -191,6 +191,10 @@ def reaching(what: str | None) -> Iterator[None]:
             raise InputError(
                 f"expected a folder or bucket at {what}, found none: check the address in the copick config"
             ) from error
+        if isinstance(error, NotImplementedError):
+            raise InputError(
+                f"expected to write to {what}, which its driver cannot: name another overlay_root in the copick config"
+            ) from error
         if isinstance(error, PermissionError):
             raise InputError(f"expected access to {what}, found {_reason(error)}: check the credentials") from error
         if name == "ValidationError":  # of pydantic: the config is at fault
@@ -221,13 +225,15 @@ def _with_times(url: str, fs_args: Mapping[str, Any]) -> dict[str, Any]:
 def _look(url: str, fs_args: Mapping[str, Any], is_data: bool) -> None:
     """Look at a remote root: data must be there, of an overlay the bucket."""
     fs, path = fsspec.core.url_to_fs(url, **fs_args)
-    if is_data:
-        fs.ls(f"{path.rstrip('/')}/ExperimentRuns", detail=False)
-    elif fsspec.core.split_protocol(url)[0] in _BUCKETS:
-        if not fs.exists(path.split("/")[0]):
-            raise FileNotFoundError(path)
-    else:
-        fs.exists(path)
+    try:  # `exists` would take no answer for a no
+        fs.ls(f"{path.rstrip('/')}/ExperimentRuns" if is_data else path, detail=False)
+    except FileNotFoundError as error:
+        if fsspec.core.split_protocol(url)[0] in _BUCKETS and not fs.exists(path.split("/")[0]):
+            raise
+        if is_data:
+            raise InputError(
+                f"expected the runs of a project in {url}/ExperimentRuns, found no such folder: check the address"
+            ) from error
 
 
 def _ask_portal() -> None:

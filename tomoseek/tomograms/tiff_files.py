@@ -1,6 +1,9 @@
 """TIFF stacks as volumes z y x, and the voxel sides that ImageJ and OME-TIFF write."""
 
+import logging
 import xml.etree.ElementTree
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 
 from tomoseek.errors import InputError
 from tomoseek.geometry import order_xyz
-from tomoseek.messages import warn
+from tomoseek.messages import warn_once
 from tomoseek.tomograms.packed_files import unpacked
 from tomoseek.tomograms.zarr_levels import unit_in_angstrom
 
@@ -36,7 +39,7 @@ def map_tiff(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64] | Non
         raise FileNotFoundError(f"expected a TIFF file at {path}, found no such file: check the path")
     import tifffile  # slow to import, as the other libraries of a format are
 
-    with unpacked(path) as file:
+    with unpacked(path) as file, _quiet():
         try:
             with tifffile.TiffFile(file) as opened:
                 axes = _check(opened, path)
@@ -44,8 +47,8 @@ def map_tiff(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64] | Non
                 volume = _pages(opened, file, path)
         except InputError:
             raise
-        except (tifffile.TiffFileError, ValueError, OSError, IndexError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())
+        except Exception as error:  # tifffile raises whatever a damaged tag leads to
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(
                 f"expected a TIFF volume in {path}, found {reason}: copy or convert the file again"
             ) from error
@@ -62,8 +65,20 @@ def map_tiff(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64] | Non
         )
     if names[0] not in _PAGES:
         what = {"T": "time points", "C": "channels"}.get(names[0], f"axis {names[0]}")
-        warn(f"{path} calls its {volume.shape[kept[0]]} pages {what}: they are taken for the sections of a volume")
+        warn_once(f"{path} calls its {volume.shape[kept[0]]} pages {what}: they are taken for the sections of a volume")
     return volume.reshape([volume.shape[place] for place in kept]), sides
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep tifffile from telling of each damaged tag, line by line."""
+    logger = logging.getLogger("tifffile")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check(opened: Any, path: Path) -> str:
@@ -88,7 +103,9 @@ def _pages(opened: Any, file: Path, path: Path) -> NDArray[Any]:
         mapped: NDArray[Any] = tifffile.memmap(file, mode="r")
         return mapped.reshape(series.shape)
     if series.nbytes > _LARGE:
-        warn(f"{path} is compressed or in pieces: it is read whole, {series.nbytes / 1e9:.1f} GB; an MRC needs less")
+        warn_once(
+            f"{path} is compressed or in pieces: it is read whole, {series.nbytes / 1e9:.1f} GB; an MRC needs less"
+        )
     read: NDArray[Any] = opened.asarray()
     return read.reshape(series.shape)
 

@@ -267,8 +267,11 @@ class Tomogram:
         """
         try:
             values = self._array[region if region is not None else (slice(None),) * 3]
-        except (RuntimeError, OSError) as error:
-            raise InputError(f"expected readable voxels in {self}, found {error}: the file is damaged") from error
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # those of the format's library, of which each has its own
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"expected readable voxels in {self}, found {reason}: the file is damaged") from error
         return np.array(values, dtype=np.float32)  # (z, y, x)
 
     def crop(self, start_zyx: Iterable[int], size_zyx: Iterable[int]) -> FloatVolume:

@@ -1,5 +1,6 @@
 """Volume files as arrays z y x: MRC mapped from disk, OME-Zarr written."""
 
+import io
 import math
 import warnings
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import mrcfile
 import numpy as np
+from mrcfile.mrcinterpreter import MrcInterpreter
 from numpy.typing import NDArray
 
 from tomoseek.errors import InputError
@@ -16,8 +18,10 @@ from tomoseek.tomograms.packed_files import unpacked
 
 _MODES = [0, 1, 2, 6, 12]  # those of real numbers
 _HEADER_BYTES = 1024
+_EXTENDED = slice(92, 96)  # of these, those that tell the length of the extended header
 CHUNK = 64
 NUM_LEVELS = 3
+SLAB = 8  # planes of a coarser level that are computed at once
 
 
 def map_mrc(path: Path, voxel_spacing: float | None = None) -> tuple[NDArray[np.generic], float]:
@@ -55,12 +59,15 @@ def _map_plain_mrc(file: Path, path: Path, voxel_spacing: float | None) -> tuple
             f"expected an MRC header of {_HEADER_BYTES} bytes in {path}, found {found} bytes: copy the file again"
         )
     try:
-        # Permissive, for old programs write odd headers; what matters of it is checked below.
-        with (
-            warnings.catch_warnings(action="ignore"),
-            mrcfile.open(file, header_only=True, permissive=True) as opened,
-        ):
+        # Permissive, for old programs write odd headers; what matters of it is checked below. Without the extended
+        # header, of which mrcfile would read as much as the header claims.
+        with warnings.catch_warnings(action="ignore"), file.open("rb") as stream:
+            first = bytearray(stream.read(_HEADER_BYTES))
+            extended = bytes(first[_EXTENDED])
+            first[_EXTENDED] = bytes(4)
+            opened = MrcInterpreter(io.BytesIO(first), permissive=True, header_only=True)
             header = opened.header.copy()
+            header.nsymbt = np.frombuffer(extended, header.nsymbt.dtype)[0]
             sides = opened.voxel_size.copy()
     except (ValueError, OSError) as error:
         raise InputError(f"expected an MRC file in {path}, found {error}: decompress or convert it first") from error
@@ -131,7 +138,7 @@ def write_ome_zarr(folder: Path, volume: NDArray[np.generic], voxel_spacing: flo
     level = volume
     for index in range(NUM_LEVELS):
         if index:
-            level = _halve(level).astype(volume.dtype)
+            level = _halve(level).astype(volume.dtype, copy=False)
         group.create_dataset(
             str(index),
             data=level,
@@ -148,9 +155,9 @@ def _halve(volume: NDArray[np.generic]) -> NDArray[np.float32]:
     """Mean of 2x2x2 voxels, slab by slab, as the volume may be mapped; an odd last plane counts twice."""
     z, y, x = ((length + 1) // 2 for length in volume.shape)
     halved = np.empty((z, y, x), dtype=np.float32)
-    for start in range(0, z, CHUNK):
-        slab = volume[2 * start : 2 * (start + CHUNK)]
+    for start in range(0, z, SLAB):
+        slab = volume[2 * start : 2 * (start + SLAB)]
         padded = np.pad(slab, [(0, length % 2) for length in slab.shape], mode="edge")
         blocks = padded.reshape(-1, 2, y, 2, x, 2)
-        halved[start : start + CHUNK] = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+        halved[start : start + SLAB] = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
     return halved

@@ -1,5 +1,6 @@
 """The finest level of an OME-Zarr as a lazy array z y x, whatever the order of its axes, and its voxel sides in Å."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,9 +9,10 @@ from numpy.typing import NDArray
 
 from tomoseek.errors import InputError
 from tomoseek.geometry import order_xyz
-from tomoseek.messages import listed, warn
+from tomoseek.messages import listed, warn_once
 from tomoseek.tomograms.blank import Region
 
+_LARGEST_CHUNK = 2**31  # bytes; codecs pack no more at once
 _OLD_AXES = "tczyx"  # of OME-Zarr before 0.3, which names none
 _ABBREVIATIONS = {
     "å": "angstrom", "ångström": "angstrom", "ångstrom": "angstrom", "angstroms": "angstrom", "ang": "angstrom",
@@ -20,7 +22,9 @@ _ABBREVIATIONS = {
 
 
 class OrderedArray:
-    """Three axes of an array, in the order z y x; nothing is read before a region is asked for.
+    """Three axes of a zarr array, in the order z y x; nothing is read before a region is asked for.
+
+    Whatever zarr raises on damaged chunks becomes an ``OSError``.
 
     Parameters
     ----------
@@ -40,8 +44,13 @@ class OrderedArray:
         for axis, part in zip(self._axes, region, strict=True):
             whole[axis] = part
         stored = sorted(self._axes)
-        values: NDArray[np.generic] = self._array[tuple(whole)]
-        return values.transpose([stored.index(axis) for axis in self._axes])  # (z, y, x)
+        try:
+            values: NDArray[np.generic] = self._array[tuple(whole)]
+            return values.transpose([stored.index(axis) for axis in self._axes])  # (z, y, x)
+        except OSError:
+            raise
+        except Exception as error:  # a codec's own, or of a chunk that is cut short
+            raise OSError(" ".join(f"{type(error).__name__} {error}".split())) from error
 
 
 def open_level(store: Any, source: str) -> tuple[Any, NDArray[np.float64] | None]:
@@ -127,7 +136,14 @@ def _ordered(array: Any, axes: Sequence[Mapping[str, Any]] | None, source: str) 
     """Turn an array to z y x by the names of its axes; say which of them those are."""
     if array.dtype.kind not in "biuf":
         raise InputError(f"expected real numbers in {source}, found {array.dtype}: convert them to float32")
+    lengths = [*array.shape, *array.chunks]
+    if not all(isinstance(length, int) and length > 0 for length in lengths):
+        raise InputError(f"expected whole numbers of voxels in {source}, found {listed(lengths)}: copy it again")
+    if math.prod(array.chunks) * array.dtype.itemsize >= _LARGEST_CHUNK:
+        raise InputError(f"expected chunks of less than 2 GB in {source}, found {array.chunks} voxels: write it again")
     num = len(array.shape)
+    if not all(isinstance(length, int) and length > 0 for length in (*array.shape, *array.chunks)):
+        raise InputError(f"expected voxels in {source}, found shape {array.shape} in chunks of {array.chunks}")
     names = [str(axis["name"]).lower() for axis in axes] if axes else list(_OLD_AXES[-num:])
     if len(names) != num or num < 3:
         raise InputError(
@@ -135,7 +151,7 @@ def _ordered(array: Any, axes: Sequence[Mapping[str, Any]] | None, source: str) 
             f"{listed(names)}: give one tomogram"
         )
     if not {"x", "y", "z"} <= set(names):
-        warn(f"{source} calls its axes {listed(names)}: the last three are taken for z, y and x")
+        warn_once(f"{source} calls its axes {listed(names)}: the last three are taken for z, y and x")
         names = [*names[:-3], "z", "y", "x"]
     for name, length in zip(names, array.shape, strict=True):
         if name not in "xyz" and length != 1:
@@ -143,7 +159,7 @@ def _ordered(array: Any, axes: Sequence[Mapping[str, Any]] | None, source: str) 
                 f"expected one volume in {source}, found {length} along its axis '{name}': write one of them by itself"
             )
     axes_zyx = tuple(names.index(name) for name in "zyx")
-    return (array if axes_zyx == (0, 1, 2) and num == 3 else OrderedArray(array, axes_zyx)), axes_zyx
+    return OrderedArray(array, axes_zyx), axes_zyx
 
 
 def _sides(
@@ -168,14 +184,14 @@ def _sides(
         return None
     if None in factors:
         strange = next(unit for unit, factor in zip(units, factors, strict=True) if factor is None)
-        warn(f"{source} gives its voxel spacing in '{strange}', which is no unit of length: it is not used")
+        warn_once(f"{source} gives its voxel spacing in '{strange}', which is no unit of length: it is not used")
         return None
     sides, corner = scale * np.array(factors), corner * np.array(factors)
     if not (np.isfinite(sides).all() and (sides > 0).all()):
         return None
     if (np.abs(corner) > 0.51 * sides).any():
         told = " ".join(f"{at:g}" for at in order_xyz(corner))
-        warn(
+        warn_once(
             f"{source} says that its corner lies at x y z of {told} Å: positions are counted from its corner all the "
             "same, as copick does"
         )

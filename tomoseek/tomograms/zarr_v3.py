@@ -170,6 +170,8 @@ class _Layout:
         encoding = metadata["chunk_key_encoding"]
         self._is_default = encoding["name"] == "default"
         self._separator = encoding.get("configuration", {}).get("separator", "/" if self._is_default else ".")
+        if self._separator not in ("/", "."):
+            raise self._unknown("names of chunks with / or .", str(self._separator))
         order, endian, packers = "C", "<", []
         self._has_checksum = bool(codecs) and codecs[-1]["name"] == "crc32c"
         for codec in codecs[: len(codecs) - self._has_checksum]:
