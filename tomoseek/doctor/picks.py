@@ -13,7 +13,7 @@ from tomoseek.errors import InputError
 from tomoseek.geometry import FloatArray, indices_to_points
 from tomoseek.picks.copick_picks import list_picks, read_picks
 from tomoseek.picks.points import check_inside
-from tomoseek.picks.readings import judge_points
+from tomoseek.picks.readings import inside, judge_points
 from tomoseek.tomograms.tomogram import Tomogram
 
 SAME_PLACE = 0.2  # of a radius: picks nearer than this are one particle
@@ -69,7 +69,8 @@ def check_places(picks: PickFile, tomogram: Tomogram, radius: float | None) -> I
         check_inside(points, tomogram.shape, spacing, f"{picks}, in {run}")
     except InputError as error:
         yield Finding(Level.problem, "picks outside", str(error), run)
-    elsewhere = 0 if tomogram.part is None else int((~tomogram.part.holds(points)).sum())
+    within = points[inside(points, tomogram.shape, spacing)]
+    elsewhere = 0 if tomogram.part is None else int((~tomogram.part.holds(within)).sum())
     if elsewhere:
         yield Finding(
             Level.warning, "picks elsewhere", f"{picks}: {elsewhere} of {len(points)} lie outside the {tomogram.part}, "

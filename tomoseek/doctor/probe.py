@@ -30,11 +30,11 @@ from tomoseek.tomograms.tiling import plan_axis
 DECODER_PREDICTS, DECODER_LEARNS = 1.3, 1.55
 HEATMAP_STRIDE = 2
 BYTES_BESIDE_VECTOR = 13  # of a cell of an index: where it is, and how particle-like
-SHORTEST = 1.0  # seconds that a probe repeats for, once the first time is over
+SHORTEST = 1.0  # seconds
 SAMPLE_SECONDS = 0.02
 HOW_FORECAST = (
     "From some seconds of computing on this machine, as busy as it is now, extrapolated to all tiles of all tomograms, "
-    "with the default settings; good to about a factor of two."
+    "with the default settings; good to about a factor of two. A training ends earlier with max_minutes=10, say."
 )
 USUAL_SHAPE, USUAL_SPACING = (184, 630, 630), 10.0
 Shape = tuple[int, int, int]
@@ -111,13 +111,12 @@ def forecast(data: DataConfig, tomograms: Sequence[tuple[Shape, float]]) -> list
         for shape, spacing in tomograms or [(USUAL_SHAPE, USUAL_SPACING)]
     ]
     tile, overlap = (int(build["tile"]),) * 3, int(build["overlap"])
-    batch_size = int(train["batch_size"])
     with Memory() as embedding:
         per_voxel = _seconds_of_embedding(encoder, device, tile) / math.prod(tile)
     with Memory() as learning:
-        per_step = batch_size * _seconds_of_crop(encoder, device, train["crops"]["size"])
+        per_step = _seconds_of_step(encoder, device, train["crops"]["size"], int(train["batch_size"]))
     network_gb, dimension = embedding.peak_gb, encoder.config.embedding_dim
-    learning_gb = learning.before_gb + batch_size * DECODER_LEARNS * (learning.peak_gb - learning.before_gb)
+    learning_gb = learning.before_gb + DECODER_LEARNS * (learning.peak_gb - learning.before_gb)
     cells = sum(math.prod(-(-n // EMBEDDING_STRIDE) for n in shape) for shape in shapes)
     detect = predict["detect"] or train["detect"]
     large, many = max(shapes, key=math.prod), f"{len(tomograms)} tomogram{'s' if len(tomograms) > 1 else ''}"
@@ -135,7 +134,7 @@ def forecast(data: DataConfig, tomograms: Sequence[tuple[Shape, float]]) -> list
         Step(
             "finetune train", num_steps * DECODER_LEARNS * per_step + num_held_out * per_tomogram,
             learning_gb + min(float(train["crops"]["cache_gb"]), 2 * sum(map(math.prod, shapes)) / 1e9), 0.1,
-            f"{num_steps} steps, then picking in {num_held_out} held out; max_minutes=10 ends it earlier",
+            f"{num_steps} steps, then {num_held_out} held out",
         ),
         Step(
             "finetune predict", per_tomogram * len(shapes),
@@ -210,9 +209,9 @@ def _seconds_of_embedding(encoder: Encoder, device: torch.device, tile: Shape) -
     return _seconds(embed, device)
 
 
-def _seconds_of_crop(encoder: Encoder, device: torch.device, size: list[int]) -> float:
-    """Seconds of a training step of the encoder alone, of one crop."""
-    volume = torch.randn(1, 1, *size, device=device)
+def _seconds_of_step(encoder: Encoder, device: torch.device, size: list[int], batch_size: int) -> float:
+    """Seconds of a training step of the encoder alone."""
+    volume = torch.randn(batch_size, 1, *size, device=device)
     encoder.train().requires_grad_(True)
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=1e-6)
 
@@ -229,12 +228,12 @@ def _seconds_of_crop(encoder: Encoder, device: torch.device, size: list[int]) ->
 
 
 def _seconds(work: Callable[[], None], device: torch.device) -> float:
-    """Shortest time of a piece of work, repeated for two seconds after a first time that warms up."""
+    """Shortest time of a piece of work, which is repeated for a second, or done twice: the first time warms up."""
     times: list[float] = []
-    while len(times) < 2 or sum(times[1:]) < SHORTEST:
+    while len(times) < 2 or sum(times) < SHORTEST:
         started = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - started)
-    return min(times[1:])
+    return min(times)

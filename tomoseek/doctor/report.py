@@ -85,7 +85,8 @@ class Report:
             sections.append(section("The tomograms", run_table(self.runs)))
         if steps:
             sections.append(section("How long the next steps will take", forecast_table(steps)))
-        sections.append(section("Machine and project", "".join(map(line, self.general))))
+        known = [finding for finding in self.general if finding.check != "forecast"]
+        sections.append(section("Machine and project", "".join(map(line, known))))
         sections += [section(escape(run.name), pictured(run)) for run in self.runs if run.picture is not None]
         drawn = sum(run.picture is not None for run in self.runs)
         footer = []
@@ -109,10 +110,10 @@ class Report:
         return out_dir / PAGE
 
 
-def line(finding: Finding) -> str:
+def line(finding: Finding, with_run: bool = True) -> str:
     """A finding, with its level as a mark."""
     mark = MARKS[finding.level]
-    run = f"<b>{escape(finding.run)}</b>: " if finding.run else ""
+    run = f"<b>{escape(finding.run)}</b>: " if finding.run and with_run else ""
     return f'<p class="finding"><span class="{mark}">{mark}</span> {run}{escape(finding.text)}</p>'
 
 
@@ -144,7 +145,7 @@ def pictured(run: RunReport) -> str:
     assert run.picture is not None
     order = list(MARKS)
     findings = sorted(run.findings, key=lambda finding: order.index(finding.level))
-    return "".join(map(line, findings)) + figure(run.picture)
+    return "".join(line(finding, with_run=False) for finding in findings) + figure(run.picture)
 
 
 def forecast_table(steps: Sequence[Step]) -> str:
