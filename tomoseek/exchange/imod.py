@@ -8,6 +8,7 @@ IMOD, ``doc/binspec.html`` (layout; bit 10 of the model's flags: z is numbered f
 ``model2point`` and ``point2model``, whose option ``ZCoordinatesFromZero`` counts z as x and y are.
 """
 
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from tomoseek.geometry import angstrom_to_cells, points_to_voxels, voxels_to_poi
 from tomoseek.picks.points import Picks
 
 FIRST_CENTRE_XYZ = np.array([0.5, 0.5, 0.0])
+_NUM_OBJECTS, _COUNTS = 148, {b"OBJT": 128, b"CONT": 0, b"MESH": 0}  # bytes, from the start and after these names
 _MISSING = "expected the package imodmodel for IMOD models, found none: pip install imodmodel"
 
 
@@ -50,8 +52,13 @@ def read_imod(path: Path, voxel_spacing: float, pixel_size: float | None = None)
     model_type = _model_type()
     if not path.is_file():
         raise FileNotFoundError(f"expected an IMOD model at {path}, found no such file: check the path")
-    if path.read_bytes()[:4] != b"IMOD":
+    data = path.read_bytes()
+    if data[:4] != b"IMOD":
         raise InputError(f"expected an IMOD model (binary) in {path}, found another kind of file: save it in 3dmod")
+    # imodmodel reads as many as are announced: of objects by the model, of contours by an object, of points by each.
+    announced = [_NUM_OBJECTS, *(found.end() + _COUNTS[found[0]] for found in re.finditer(b"OBJT|CONT|MESH", data))]
+    if any(int.from_bytes(data[place : place + 4], "big") > len(data) for place in announced):
+        raise InputError(f"expected a whole IMOD model in {path}, found counts beyond its length: save it again")
     try:
         model = model_type.from_file(path)
     except Exception as error:  # a damaged file raises whatever its bytes lead to
