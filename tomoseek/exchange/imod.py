@@ -53,11 +53,11 @@ def read_imod(path: Path, voxel_spacing: float, pixel_size: float | None = None)
 
     if not path.is_file():
         raise FileNotFoundError(f"expected an IMOD model at {path}, found no such file: check the path")
-    content = _WholeFile(path.read_bytes())
-    if content.getvalue()[:4] != b"IMOD":
+    data = path.read_bytes()
+    if data[:4] != b"IMOD":
         raise InputError(f"expected an IMOD model (binary) in {path}, found another kind of file: save it in 3dmod")
     try:
-        model = parse_model(content)
+        model = parse_model(_WholeFile(data))
     except Exception as error:  # a damaged file raises whatever its bytes lead to
         reason = " ".join(str(error).split())[:100]
         raise InputError(f"expected a whole IMOD model in {path}, found {reason}: save it again") from error
