@@ -111,7 +111,7 @@ def write_dynamo(path: Path, rows: Iterable[PickRow], tomograms: Mapping[str, An
 def _names(path: Path) -> dict[str, str]:
     """Files of the tomograms by their numbers, from the ``.doc`` beside a table; none where there is none."""
     doc = path.with_suffix(".doc")
-    lines = doc.read_text().splitlines() if doc.is_file() else []
+    lines = doc.read_text(errors="replace").splitlines() if doc.is_file() else []
     return {words[0]: words[1].strip() for line in lines if len(words := line.split(maxsplit=1)) == 2}
 
 

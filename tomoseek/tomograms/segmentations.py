@@ -51,7 +51,7 @@ def chosen_part(run: Any, mask: str | None) -> Segmentation | Literal["auto"] | 
         )
     finest = min(found, key=lambda entry: float(entry.voxel_size))
     array, _ = open_level(finest.zarr(), f"segmentation {mask} of run {run.name}")
-    voxels = np.asarray(array[:]) != 0  # one byte a voxel, z y x
+    voxels = np.asarray(array[(slice(None),) * len(array.shape)]) != 0  # one byte a voxel, z y x
     if voxels.ndim != 3 or not voxels.any():
         raise InputError(
             f"data.mask: expected voxels that are not 0 in segmentation '{mask}' of run {run.name}, found none in "
