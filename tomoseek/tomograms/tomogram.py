@@ -274,9 +274,7 @@ class Tomogram:
             raise
         except Exception as error:  # those of the format's library, of which each has its own
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(
-                f"expected readable voxels in {self}, found {reason}: the file is damaged or out of reach"
-            ) from error
+            raise InputError(f"expected readable voxels in {self}, found {reason}: damaged or out of reach") from error
         return np.array(values, dtype=np.float32)  # (z, y, x)
 
     def crop(self, start_zyx: Iterable[int], size_zyx: Iterable[int]) -> FloatVolume:
