@@ -193,7 +193,7 @@ def test_a_nan_anywhere_is_found_with_its_place(project: Path) -> None:
     volume[17, 30, 41] = np.nan
     volume[17, 30, 42] = np.inf
     put(project, volume)
-    found = only(complaints(project), "warning", "NaN", "2 voxels are NaN or infinite, the first at z y x 17 30 41")
+    found = only(complaints(project), "warning", "NaN", "NaN or infinite voxels: 2, the first at z y x 17 30 41")
     assert found["numbers"] == {"num_bad": 2, "first_bad_zyx": [17, 30, 41]}
 
 

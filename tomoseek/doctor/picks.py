@@ -17,7 +17,7 @@ from tomoseek.picks.readings import inside, judge_points
 from tomoseek.tomograms.tomogram import Tomogram
 
 SAME_PLACE = 0.2  # of a radius: picks nearer than this are one particle
-FEWEST = 4  # picks that a judgement is based on
+FEWEST = 3  # picks that a judgement is based on
 SITS, SURE = 0.65, 3.0  # a share as in `Sitting`, and standard errors: real and simulated particles have 0.97 and more
 MANY = 10  # picks of which some have to sit on something
 CORNER = 0.3  # of the volume's sides: no class keeps to a corner of this size

@@ -154,7 +154,7 @@ def tell_steps(steps: Sequence[Step], out_dir: Path) -> Iterator[Finding]:
     """Report what the next commands will take, and whether there is room for it."""
     numbers: dict[str, Any]
     for step in steps:
-        numbers = {"seconds": round(step.seconds), "memory_gb": round(step.memory_gb, 2), "disk_gb": step.disk_gb}
+        numbers = {"seconds": round(step.seconds, 2), "memory_gb": round(step.memory_gb, 2), "disk_gb": step.disk_gb}
         text = (
             f"{step.command}: about {spoken(step.seconds)}, at most {step.memory_gb:.1f} GB of memory, "
             f"{step.disk_gb:.2g} GB of disk ({step.what})"

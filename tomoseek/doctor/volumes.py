@@ -68,7 +68,7 @@ def check_values(tomogram: Tomogram, scan: Scan) -> Iterator[Finding]:
     if scan.num_bad:
         assert scan.first_bad is not None
         yield Finding(
-            Level.warning, "NaN", f"{scan.num_bad:,} voxels are NaN or infinite, the first at z y x "
+            Level.warning, "NaN", f"NaN or infinite voxels: {scan.num_bad:,}, the first at z y x "
             f"{' '.join(map(str, scan.first_bad))}: commands take them for background; other programs may stop", run,
             {"num_bad": scan.num_bad, "first_bad_zyx": scan.first_bad},
         )  # fmt: skip
