@@ -19,8 +19,10 @@ BOX_ANGSTROM = 40.0  # in which noise averages out and cell content does not
 BOXES = 8  # along the edge of a patch
 SMOOTH_ANGSTROM = 60.0  # along z
 LOWEST_PLATEAU = 0.55  # structure beyond the slab over that in it: above this nothing is cut away
+FEWEST_PATCHES = 16  # in fewer, faces are not told from the ends of a few particles
 LEAST_PATCHES = 0.6  # share of patches in which the slab's faces are seen
-MARGIN_ANGSTROM = 100.0  # kept beyond each face
+MARGIN_ANGSTROM = 100.0  # kept beyond each face, and twice as far as most patches are off it
+MOST_OFF_ANGSTROM = 200.0  # of most patches: beyond it there is no face
 
 
 class Part(Protocol):
@@ -95,7 +97,7 @@ def find_lamella(volume: Readable, voxel_spacing: float) -> Lamella | None:
         Å.
     """
     profiles, centres = _structure(volume, voxel_spacing)
-    if not len(profiles):
+    if len(profiles) < FEWEST_PATCHES:
         return None
     typical = np.median(profiles, axis=0)
     plateau, floor = np.percentile(typical, 85), np.percentile(typical, 2)
@@ -105,18 +107,19 @@ def find_lamella(volume: Readable, voxel_spacing: float) -> Lamella | None:
     dense = profiles > level  # p z
     seen = dense.mean(1) > 0.05
     length = profiles.shape[1]
-    faces: list[tuple[float, float, float] | None] = []
-    for edge in (dense.argmax(1), length - 1 - dense[:, ::-1].argmax(1)):
+    far = length * voxel_spacing
+    faces = []
+    for edge, end, outwards in ((dense.argmax(1), 0.0, -1), (length - 1 - dense[:, ::-1].argmax(1), far, 1)):
         inner = seen & (edge > 0) & (edge < length - 1)
-        if inner.sum() < max(3, LEAST_PATCHES * seen.sum()):
-            faces.append(None)  # the slab goes on beyond the volume
-        else:
-            faces.append(_plane(centres[inner], edge[inner] * voxel_spacing))
-    if faces == [None, None]:
-        return None
-    lower = faces[0] or (0.0, 0.0, 0.0)
-    upper = faces[1] or (length * voxel_spacing, 0.0, 0.0)
-    return Lamella((lower[0] - MARGIN_ANGSTROM, *lower[1:]), (upper[0] + MARGIN_ANGSTROM, *upper[1:]))
+        if inner.sum() < LEAST_PATCHES * seen.sum():
+            faces.append((end + outwards * far, 0.0, 0.0))  # the slab goes on beyond the volume
+            continue
+        (a, b, c), off = _plane(centres[inner], edge[inner] * voxel_spacing)
+        if off > MOST_OFF_ANGSTROM:
+            return None
+        faces.append((a + outwards * (MARGIN_ANGSTROM + 2 * off), b, c))
+    lower, upper = faces
+    return None if (lower[0], upper[0]) == (-far, 2 * far) else Lamella(lower, upper)
 
 
 def _structure(volume: Readable, voxel_spacing: float) -> tuple[NDArray[np.float64], Points]:
@@ -133,7 +136,9 @@ def _structure(volume: Readable, voxel_spacing: float) -> tuple[NDArray[np.float
     for y in starts[0]:
         for x in starts[1]:
             column = volume.read((slice(0, height), slice(y, y + width), slice(x, x + width)))
-            boxes = np.where(np.isfinite(column), column, 0).reshape(height, BOXES, box, BOXES, box).mean((2, 4))
+            column = np.where(np.isfinite(column), column, 0)
+            column = np.clip(column, *np.percentile(column, [0.5, 99.5]))  # gold and hot voxels are no content
+            boxes = column.reshape(height, BOXES, box, BOXES, box).mean((2, 4))
             profiles.append(boxes.std((1, 2)))
             centres.append((y + width / 2, x + width / 2))
     smooth = ndimage.gaussian_filter1d(
@@ -142,8 +147,8 @@ def _structure(volume: Readable, voxel_spacing: float) -> tuple[NDArray[np.float
     return smooth, np.array(centres) * voxel_spacing
 
 
-def _plane(centres_yx: Points, heights: Points) -> tuple[float, float, float]:
-    """Fit ``z = a + b y + c x``, the farthest third of the patches left out."""
+def _plane(centres_yx: Points, heights: Points) -> tuple[tuple[float, float, float], float]:
+    """Fit ``z = a + b y + c x``, the farthest third of the patches left out; return how far off the others are, too."""
     system = np.column_stack([np.ones(len(heights)), centres_yx])
     kept = np.ones(len(heights), dtype=bool)
     for _ in range(4):
@@ -154,4 +159,4 @@ def _plane(centres_yx: Points, heights: Points) -> tuple[float, float, float]:
         residual = np.abs(heights - system @ fitted)
         kept = residual <= max(np.percentile(residual, 67), 1e-6)
     a, b, c = (float(value) for value in fitted)
-    return a, b, c
+    return (a, b, c), float(residual[kept].max())
