@@ -20,7 +20,7 @@ from embed.index import Index
 from tomoseek.command_line import compose_settings
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig, Polarity
-from tomoseek.errors import InputError
+from tomoseek.errors import IncompleteError, InputError
 from tomoseek.network.encoder import Encoder
 from tomoseek.network.weights import fingerprint, load_encoder, random_encoder
 from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
@@ -175,7 +175,7 @@ def test_what_the_build_did_not_make_is_never_deleted(tmp_path: Path, tomograms:
     for path in own:
         path.parent.mkdir(parents=True)
         path.write_text("precious")
-    with pytest.raises(InputError, match="'a' in it, which embed build did not make"):
+    with pytest.raises(IncompleteError, match="'a' in it, which embed build did not make"):
         command(tmp_path)
     assert [path.read_text() for path in own] == ["precious"] * 2
     shutil.rmtree(own[1].parent)
