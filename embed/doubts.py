@@ -11,7 +11,7 @@ from embed.entry import ShardEntry
 from embed.header import IndexHeader
 from embed.shard import Shard
 from tomoseek.config import Polarity
-from tomoseek.geometry import indices_to_points, is_familiar, points_to_indices, voxel_to_cell
+from tomoseek.geometry import indices_to_points, is_familiar, lacks_detail, points_to_indices, voxel_to_cell
 from tomoseek.messages import listed
 from tomoseek.picks.readings import Score, judge_points
 from tomoseek.tomograms.polarity import contradiction
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from embed.index import Index
 
 UNCALIBRATED = "the encoder was not calibrated: run embed calibrate for it, then embed build again"
-COARSEST = 1.6  # times the voxel spacing of the encoder; what is coarser lacks detail, however it is resampled
 REACH_ANGSTROM = 25.0  # around a point, within which a particle may be
 LEAST_DIFFERENCE = 1.0  # logits
 CORNER = 0.2  # of each side of a volume: where points in voxels lie, if taken for Å
@@ -37,7 +36,7 @@ def unpromising(entry: ShardEntry, header: IndexHeader) -> str | None:
         return None
     if not is_familiar(entry.voxel_spacing, known):
         return f"embedded at {entry.voxel_spacing:g} Å per voxel, and the encoder learned at {known:g} Å"
-    if entry.stored_spacing > COARSEST * known:
+    if lacks_detail(entry.stored_spacing, known):
         return f"{entry.stored_spacing:g} Å per voxel lack the detail that the encoder learned from at {known:g} Å"
     return None
 

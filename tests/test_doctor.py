@@ -188,6 +188,17 @@ def test_files_are_examined_without_a_project(tmp_path: Path) -> None:
     only([item for item in found if item["run"] and item["level"] != "fine"], "warning", "header", "1 Å", "tomo_1")
 
 
+def test_voxels_too_coarse_for_the_encoder_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "coarse.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(tomogram_of(particles(SHAPE, 0), SHAPE, 0))
+        file.voxel_size = 17.0
+    code, found = doctor(tmp_path / "doctor", tomogram=str(path))
+    assert code == 0
+    told = [item for item in found if item["check"] == "spacing"]
+    only(told, "warning", "spacing", "voxels of 17 Å lack detail that the encoder learned from at 10 Å", "coarse")
+
+
 def test_a_nan_anywhere_is_found_with_its_place(project: Path) -> None:
     volume = volume_of(project)
     volume[17, 30, 41] = np.nan

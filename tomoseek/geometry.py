@@ -13,6 +13,7 @@ FloatArray = NDArray[np.float64]
 # Relative differences of voxel spacings. Folders of copick are named to a thousandth of an Å, yet a challenge project
 # says 10.000 where the file says 10.012. To a network a particle may look a tenth larger or smaller than it knows it.
 SAME_SPACING, FAMILIAR_SPACING = 0.01, 0.1
+COARSEST = 1.6  # times the spacing a network learned at; what is coarser lacks detail, however it is resampled
 
 
 def points_to_indices(points_xyz: ArrayLike, voxel_spacing: float) -> FloatArray:
@@ -117,3 +118,8 @@ def is_familiar(voxel_spacing: float, known: float) -> bool:
 def order_xyz(values_zyx: ArrayLike) -> FloatArray:
     """Turn three values along z, y, x, such as the sides of a voxel, into those along x, y, z."""
     return np.ascontiguousarray(np.asarray(values_zyx, dtype=np.float64)[::-1])
+
+
+def lacks_detail(voxel_spacing: float, known: float) -> bool:
+    """Tell whether voxels of a file are too coarse for a network that learned at ``known`` Å, even resampled."""
+    return voxel_spacing > COARSEST * known

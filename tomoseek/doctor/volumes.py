@@ -7,10 +7,13 @@ import numpy as np
 from tomoseek.doctor.findings import Finding, Level
 from tomoseek.doctor.scan import FAR_OUT, Scan
 from tomoseek.doctor.wedge import find_wedge
+from tomoseek.geometry import lacks_detail
+from tomoseek.network.encoder import EncoderConfig
 from tomoseek.tomograms.polarity import estimate_polarity
 from tomoseek.tomograms.tomogram import Tomogram
 
 LEAST_SPACING, MOST_SPACING = 1.5, 60.0  # Å
+KNOWN_SPACING = EncoderConfig().voxel_spacing  # Å
 LEAST_SIDE, MOST_SIDE = 200.0, 50_000.0  # Å along x and y; less is a crop or a wrong spacing
 MOST_BLANK, MOST_CLIPPED = 0.5, 0.01  # shares of all voxels
 
@@ -29,6 +32,12 @@ def check_spacing(tomogram: Tomogram) -> Iterator[Finding]:
         yield Finding(
             Level.warning, "spacing", f"its wider side would be {widest / 10:.0f} nm: check the voxel size of "
             f"{spacing:g} Å", tomogram.run, numbers,
+        )  # fmt: skip
+    elif lacks_detail(spacing, KNOWN_SPACING):
+        yield Finding(
+            Level.warning, "spacing", f"voxels of {spacing:g} Å lack detail that the encoder learned from at "
+            f"{KNOWN_SPACING:g} Å: they are resampled and searched, and nothing is promised of finds; finer ones are "
+            "better, if you have them", tomogram.run, numbers,
         )  # fmt: skip
 
 
