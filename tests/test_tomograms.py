@@ -207,8 +207,21 @@ def test_volumes_that_are_no_tomogram_are_not_added(tmp_path: Path):
     root = create_project(tmp_path / "p", [])
     with pytest.raises(InputError, match=r"expected a volume of 3 axes \(z y x\), found shape \(4, 5\)"):
         add_tomogram(root, "TS_1", "wbp", 10.0, np.zeros((4, 5)))
-    with pytest.raises(InputError, match=r"expected finite values for TS_1/wbp, found NaN"):
+    with pytest.raises(InputError, match=r"expected finite values for TS_1/wbp, found NaN or infinity alone"):
         add_tomogram(root, "TS_1", "wbp", 10.0, np.full((4, 5, 6), np.nan))
     with pytest.raises(InputError, match=r"expected a tomogram type without .* found 'my_wbp': use 'my-wbp'"):
         add_tomogram(root, "TS_1", "my_wbp", 10.0, volume_of((4, 5, 6)))
     assert list(root.runs) == []
+
+
+def test_a_volume_with_some_nan_is_added_and_it_counts_as_background(tmp_path: Path):
+    root = create_project(tmp_path / "p", [])
+    volume = volume_of((20, 30, 40))
+    volume[3, 4, 5] = np.nan
+    with pytest.warns(UserWarning, match="TS_1/wbp: 1 voxels are NaN or infinite, which count as background"):
+        add_tomogram(root, "TS_1", "wbp", 10.0, volume)
+    (tomogram,) = find_tomograms(data_of(tmp_path / "p"))
+    with pytest.warns(UserWarning, match="1 voxels from z y x"):
+        crop = tomogram.crop((0, 0, 0), (8, 8, 8))
+    assert abs(crop[3, 4, 5]) < 1e-6
+    assert np.isfinite(crop).all()

@@ -14,7 +14,7 @@ from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
 from tomoseek.failures import Failures
 from tomoseek.geometry import is_same_spacing
-from tomoseek.messages import listed, warn_once
+from tomoseek.messages import listed, warn, warn_once
 from tomoseek.tomograms.opening import warn_of_spacing
 from tomoseek.tomograms.project import check_name, open_project
 from tomoseek.tomograms.project_config import local_path
@@ -180,7 +180,7 @@ def add_tomogram(root: Any, run: str, tomogram_type: str, voxel_spacing: float, 
     Raises
     ------
     InputError
-        When the volume is not three-dimensional or holds NaN, a name is not one copick accepts, or the static
+        When the volume is not three-dimensional or all NaN, a name is not one copick accepts, or the static
         root is remote or cannot be written.
     """
     check_name(tomogram_type, "tomogram type")
@@ -194,7 +194,11 @@ def add_tomogram(root: Any, run: str, tomogram_type: str, voxel_spacing: float, 
     if not np.issubdtype(values.dtype, np.integer) and values.dtype != np.float16:
         values = values.astype(np.float32, copy=False)
     if not np.isfinite(values.sum(dtype=np.float64)):
-        raise InputError(f"expected finite values for {run}/{tomogram_type}, found NaN or infinity: replace them first")
+        num_bad = sum(int((~np.isfinite(plane)).sum()) for plane in values)
+        if num_bad == values.size:
+            raise InputError(f"expected finite values for {run}/{tomogram_type}, found NaN or infinity alone")
+        if num_bad:
+            warn(f"{run}/{tomogram_type}: {num_bad} voxels are NaN or infinite, which count as background")
     if local_path(root.config.static_root or root.config.overlay_root) is None:
         raise InputError(f"expected a project on a local disk, found {root.config.static_root}: add tomograms locally")
     parent = Path(root.root_static) / "ExperimentRuns" / run / f"VoxelSpacing{voxel_spacing:.3f}"
