@@ -44,13 +44,17 @@ def hide_memory_error(_folder: Path) -> None:
         raise InputError("expected less") from error
 
 
+def refuse_in_two_lines(folder: Path) -> None:
+    raise FileNotFoundError("expected\n1")
+
+
 @pytest.mark.parametrize(
     ("use", "what", "reason"),
     [
         (lambda folder: None, READ, ""),
         (lambda folder: refuse("expected 1"), REFUSED, "expected 1"),
         (lambda folder: (folder / "none").read_text(), REFUSED, "No such file"),
-        (lambda folder: refuse("expected\n1"), FAULT, "several lines"),
+        (refuse_in_two_lines, FAULT, "several lines"),
         (lambda folder: int("a"), FAULT, "ValueError at tests/test_fuzz.py"),
         (lambda folder: np.ones(10**10), FAULT, "MemoryError"),
         (hide_memory_error, FAULT, "too much memory"),

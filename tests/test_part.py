@@ -61,7 +61,7 @@ def test_all_listed_ribosomes_of_a_real_lamella_lie_in_its_slab(shared_data: Pat
     folder = shared_data / "real" / "yeast80S"
     found = open_tomogram(folder / "lamella_a.mrc").part
     assert isinstance(found, Lamella)
-    assert 150 < found.lower[0] < found.upper[0] < 2350  # Å, of 2509
+    assert 150 < found.lower[0] < found.upper[0] < 2400  # Å, of 2509
     assert found.holds(read_points_csv(folder / "ribosomes.csv")["lamella_a"].points_xyz).all()
 
 

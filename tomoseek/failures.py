@@ -50,11 +50,11 @@ class Failures:
         """
         if not self.reasons:
             return
-        lines = "".join(f"\n  {run}: {reason}" for run, reason in self.reasons.items())
+        each = [f"{run}: {reason}" for run, reason in self.reasons.items()]
         count = f"{len(self.reasons)} tomogram{'s' if len(self.reasons) > 1 else ''} could not be read"
         if not num_done:
-            raise InputError(f"{count}, and there is no other:{lines}")
-        raise IncompleteError(f"{count}, all else is done:{lines}")
+            raise InputError(f"{count}, and there is no other: {'; '.join(each)}")
+        raise IncompleteError("\n  ".join([f"{count}, all else is done:", *each]))
 
     def warn_of_rest(self, num_left: int) -> None:
         """Say in one line that work goes on without the runs that were left out.
