@@ -157,15 +157,15 @@ def fit(
                 log_jsonl(log_path, {**line, "seconds": round(state.seconds, 2)})
                 bar.set_postfix_str(f"loss {value:.4f}", refresh=False)
             keeper.save_if_due()
-            if step == first + PROBED and limit < math.inf:
-                each = (state.seconds - begun) / PROBED  # without the first, which takes longer
-                fitting = step + 1 + int((limit - state.seconds) / each)
-                if fitting < config.num_steps:
+            if step >= first + PROBED and limit < math.inf:
+                each = (state.seconds - begun) / (step - first)  # without the first, which takes longer
+                fitting = min(config.num_steps, step + 1 + int((limit - state.seconds) / each))
+                if step == first + PROBED and fitting < config.num_steps:
                     bar.write(
                         f"{each:.2g} s a step: about {fitting} of {config.num_steps} steps fit into "
                         f"max_minutes={config.max_minutes:g}"
                     )
-                    bar.total = fitting
+                bar.total = fitting
             due = config.validate_every is not None and state.step % config.validate_every == 0
             if due and labels.held_out and state.step < config.num_steps:
                 result = validate(state.ema.module, labels.held_out, labels.radii, config.detect, device)
