@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from embed.dense import check_tile, contrast_values, embed_blocks, grid_shape, keep_cells
+from embed.dense import check_tile, contrast_values, embed_blocks, grid_shape
 from embed.entry import ShardEntry, check_ours, entry_or_none, remove_run
 from embed.header import new_header
 from embed.index import INDEX_FILE, Index
@@ -140,15 +140,14 @@ def embed_claimed(
     seen = estimate_polarity(tomogram.stored, tomogram.stored.voxel_spacing)
     polarity_seen = seen.value if seen else None
     warn_if_inverted(tomogram, polarity_seen)
-    blocks = embed_blocks(
-        encoder, tomogram, tile=header.tile, overlap=header.overlap, batch_size=batch_size, device=device,
-        progress=progress,
-    )  # fmt: skip
-    grid = grid_shape(tomogram.shape)
     counting = tomogram.counting_cells(header.stride)
     if counting is not None:
         print(f"run {tomogram.run}: {counting.mean():.0%} of it is searched: {part_of(tomogram)}")
-        blocks = keep_cells(blocks, counting)
+    blocks = embed_blocks(
+        encoder, tomogram, tile=header.tile, overlap=header.overlap, batch_size=batch_size, device=device,
+        progress=progress, counting=counting,
+    )  # fmt: skip
+    grid = grid_shape(tomogram.shape)
     shard = gather(blocks, header.dimension, Storage(header.storage), grid, header.keep_fraction)
     index.entries[tomogram.run] = shard.save(
         folder, tomogram_type=tomogram.tomogram_type, voxel_spacing=float(tomogram.voxel_spacing),

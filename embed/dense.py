@@ -3,7 +3,7 @@
 Letters: b tiles, e embedding dimensions, n cells; z y x voxels, or cells of ``EMBEDDING_STRIDE`` voxels.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from tomoseek.errors import InputError
 from tomoseek.network.strides import COARSEST_STRIDE, EMBEDDING_STRIDE
 from tomoseek.running import autocast
-from tomoseek.tomograms.tiling import iterate_slabs
+from tomoseek.tomograms.tiling import Window, iterate_slabs
 from tomoseek.tomograms.tomogram import Tomogram
 
 if TYPE_CHECKING:  # the encoder's library takes seconds to import, and a query does without it
@@ -39,8 +39,14 @@ def embed_blocks(
     batch_size: int,
     device: torch.device,
     progress: bool = True,
+    counting: NDArray[np.bool_] | None = None,
 ) -> Iterator[Block]:
-    """Embed a tomogram and yield it block by block; every cell comes exactly once, in z y x order.
+    """Embed a tomogram and yield it block by block; every cell that counts comes exactly once, in z y x order.
+
+    Parameters
+    ----------
+    counting
+        ``(z, y, x)``: which cells count; None: all. Only the box that holds them is embedded.
 
     Yields
     ------
@@ -57,8 +63,9 @@ def embed_blocks(
         with autocast(device):
             return torch.cat(encoder.embed(volume), dim=1)  # b e+1 z/4 y/4 x/4
 
+    window = None if counting is None else Window(tomogram, counting, EMBEDDING_STRIDE)
     slabs = iterate_slabs(
-        tomogram,
+        window or tomogram,
         embedding_and_logit,
         tile=(tile,) * 3,
         overlap=overlap,
@@ -76,20 +83,19 @@ def embed_blocks(
                 norms = np.linalg.norm(vectors, axis=1, keepdims=True)
                 _, _, y, x = slab.shape
                 cells = np.stack(np.meshgrid(first + offset, np.arange(y), np.arange(x), indexing="ij"), -1)
-                yield cells.reshape(-1, 3), vectors / np.maximum(norms, 1e-6), logits
+                cells, vectors = cells.reshape(-1, 3), vectors / np.maximum(norms, 1e-6)
+                if window is None or counting is None:
+                    yield cells, vectors, logits
+                    continue
+                cells = cells + window.first_cell
+                kept = counting[tuple(cells.T)]
+                yield cells[kept], vectors[kept], logits[kept]
     except RuntimeError as error:
         if "finite" in str(error):
             raise InputError(
                 f"run {tomogram.run}: expected finite embeddings, found NaN or infinity; check the encoder"
             ) from error
         raise
-
-
-def keep_cells(blocks: Iterable[Block], kept: NDArray[np.bool_]) -> Iterator[Block]:
-    """Leave out cells that are not in a ``(z, y, x)`` mask."""
-    for cells, vectors, logits in blocks:
-        chosen = kept[tuple(cells.T)]
-        yield cells[chosen], vectors[chosen], logits[chosen]
 
 
 def check_tile(tile: int, overlap: int) -> None:

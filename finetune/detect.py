@@ -18,7 +18,7 @@ from tomoseek.picks.conflicts import rival_pairs, winners
 from tomoseek.picks.peaks import find_peaks
 from tomoseek.picks.points import Picks
 from tomoseek.running import autocast
-from tomoseek.tomograms.tiling import predict_tiled
+from tomoseek.tomograms.tiling import Window, predict_tiled
 from tomoseek.tomograms.tomogram import Tomogram
 
 MAX_PEAKS = 5000
@@ -74,14 +74,15 @@ def find_particles(
                 total = total.to(heatmap) + heatmap
             return total / len(views)
 
+    counting = tomogram.counting_cells(HEATMAP_STRIDE)
+    window = None if counting is None else Window(tomogram, counting, HEATMAP_STRIDE)
     heatmaps = predict_tiled(
-        tomogram, score, tile=(config.tile[0], config.tile[1], config.tile[2]), overlap=config.overlap,
+        window or tomogram, score, tile=(config.tile[0], config.tile[1], config.tile[2]), overlap=config.overlap,
         stride=HEATMAP_STRIDE, num_channels=len(radii), batch_size=config.batch_size, device=device,
         progress=progress, dtype=np.float32,
     )  # fmt: skip
-    counting = tomogram.counting_cells(HEATMAP_STRIDE)
-    if counting is not None:
-        heatmaps[:, ~counting] = 0
+    if window is not None and counting is not None:
+        heatmaps[:, ~counting[window.cells]] = 0
     found = {}
     for heatmap, (name, radius) in zip(heatmaps, radii.items(), strict=True):
         cells, scores = find_peaks(
@@ -90,6 +91,7 @@ def find_particles(
             threshold=config.min_score,
             max_peaks=MAX_PEAKS,
         )
+        cells = cells + (0 if window is None else window.first_cell)
         points = indices_to_points(cell_to_voxel(cells, HEATMAP_STRIDE), tomogram.voxel_spacing)
         found[name] = Picks(clip_inside(points, tomogram.stored.shape, tomogram.stored.voxel_spacing), scores)
     return found

@@ -81,6 +81,16 @@ def test_candidates_are_heatmap_values_in_angstrom_within_the_tomogram() -> None
     assert picker.sizes == {(1, 1, 16, 24, 32), (2, 1, 16, 24, 32)}
 
 
+def test_padding_moves_candidates_and_nothing_else() -> None:
+    plain = tomogram_of((6, 10, 10), (8, 20, 30))
+    padded = Tomogram.from_array(np.pad(plain.read(), ((8, 3), (16, 40), (24, 7))), SPACING, polarity="bright")
+    picker = Bright()
+    expected, found = find(plain, picker)["ball"], find(padded, picker)["ball"]
+    assert len(expected) == 2
+    np.testing.assert_allclose(found.points_xyz - [240, 160, 80], expected.points_xyz, atol=1)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=0.02)
+
+
 def test_with_flips_a_mirrored_tomogram_gives_mirrored_candidates() -> None:
     volume = np.random.default_rng(0).normal(size=(16, 32, 40)).astype(np.float32)
     points, scores = {}, {}

@@ -121,3 +121,17 @@ def test_a_segmentation_that_is_not_there_or_not_one_is_refused(masked_project: 
         masked_project.mask = mask
         with pytest.raises(InputError, match=message):
             find_tomograms(masked_project)
+
+
+def test_padding_changes_nothing_of_what_is_embedded(tmp_path: Path) -> None:
+    volume = np.random.default_rng(0).normal(size=(40, 64, 64)).astype(np.float32)
+    index = Index.create(tmp_path / "index", encoder="random-tiny", storage="float16", device="cpu")
+    index.add(Tomogram.from_array(volume, 10.0, run="plain"), progress=False)
+    index.add(Tomogram.from_array(np.pad(volume, ((16, 0), (32, 64), (8, 40))), 10.0, run="padded"), progress=False)
+    plain, padded = index.shard("plain"), index.shard("padded")
+    assert len(plain) == len(padded) == 10 * 16 * 16
+    cells = np.argwhere(np.ones((10, 16, 16), dtype=bool))
+    there = padded.rows(np.add(cells, [4, 8, 2]))
+    assert (there >= 0).all()
+    likeness = (plain.read_vectors(plain.rows(cells)) * padded.read_vectors(there)).sum(1)
+    assert likeness.min() > 0.99  # but for rounding, and the contrast's sample

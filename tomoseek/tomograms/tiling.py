@@ -27,6 +27,42 @@ class Croppable(Protocol):
     def crop(self, start_zyx: Sequence[int], size_zyx: Sequence[int], /) -> Float32Array: ...
 
 
+class Window:
+    """The box of a volume that holds all that counts, tiled as if it were the whole.
+
+    Padding is not computed, and does not stand in tiles beside what was measured. A tile that reaches beyond the box
+    shows what is there.
+
+    Parameters
+    ----------
+    volume
+        Volume with ``shape`` and ``crop``.
+    counting
+        ``(z, y, x)``: which cells of ``stride`` voxels count, some do.
+    stride
+        Voxels per cell.
+    """
+
+    def __init__(self, volume: Croppable, counting: NDArray[np.bool_], stride: int) -> None:
+        self._volume = volume
+        self.run = getattr(volume, "run", "volume")
+        spans = []
+        for axis, length in enumerate(volume.shape):
+            there = np.flatnonzero(counting.any(axis=tuple({0, 1, 2} - {axis}))) * stride
+            low = int(there[0]) // COARSEST_STRIDE * COARSEST_STRIDE
+            high = -(-(int(there[-1]) + stride) // COARSEST_STRIDE) * COARSEST_STRIDE
+            spans.append((low, min(high, length)))
+        self._start = [low for low, _ in spans]
+        z, y, x = (high - low for low, high in spans)
+        self.shape = (z, y, x)
+        self.first_cell = np.array(self._start) // stride  # (3,) z y x
+        self.cells = tuple(slice(low // stride, -(-high // stride)) for low, high in spans)
+
+    def crop(self, start_zyx: Sequence[int], size_zyx: Sequence[int], /) -> Float32Array:
+        """Crop the volume, counted from the first voxel of the window."""
+        return self._volume.crop([a + b for a, b in zip(start_zyx, self._start, strict=True)], size_zyx)
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """Tiles along one axis.

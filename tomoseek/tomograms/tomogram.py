@@ -214,6 +214,8 @@ class Tomogram:
             for first in range(0, height, thickness)
         ]
         cells = np.concatenate(layers)
+        if not cells.any():
+            raise InputError(f"expected something to search in {self}, found nothing that counts: choose data.mask")
         missing = [-(-n // stride) - have for n, have in zip(self.shape, cells.shape, strict=True)]
         return np.pad(cells, [(0, more) for more in missing], mode="edge")
 
@@ -247,11 +249,8 @@ class Tomogram:
         num_bad = int((~np.isfinite(values)).sum())
         if num_bad and not self._told_of_nan:
             self._told_of_nan = True
-            corner = tuple(part.start for part in region)
-            warn(
-                f"{self}: {num_bad} voxels from z y x {corner} on are NaN or infinite, and perhaps others; taken for "
-                "background"
-            )
+            where = f"{num_bad} voxels from z y x {tuple(part.start for part in region)} on"
+            warn(f"{self}: {where} are NaN or infinite, and perhaps others; taken for background")
         values[blank] = self.contrast.centre
         return values
 
@@ -269,7 +268,7 @@ class Tomogram:
             When the file cannot be decoded.
         """
         try:
-            values = self._array[region if region is not None else (slice(None),) * 3]
+            values = self._array[region or (slice(None),) * 3]
         except (InputError, MemoryError):
             raise
         except Exception as error:  # those of the format's library, of which each has its own
