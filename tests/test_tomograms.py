@@ -225,3 +225,12 @@ def test_a_volume_with_some_nan_is_added_and_it_counts_as_background(tmp_path: P
         crop = tomogram.crop((0, 0, 0), (8, 8, 8))
     assert abs(crop[3, 4, 5]) < 1e-6
     assert np.isfinite(crop).all()
+
+
+def test_a_config_whose_values_are_of_another_kind_is_refused(tmp_path: Path):
+    create_project(tmp_path / "p", [COMPLEXES["ribosome"]])
+    config = json.loads((tmp_path / "p/copick.json").read_text())
+    config["pickable_objects"][0]["color"] = ["red", None, 0, 255]
+    (tmp_path / "p/copick.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="found one copick refuses"):
+        open_project(tmp_path / "p")

@@ -49,7 +49,7 @@ def open_project(path: str | Path | None) -> Any:
         return open_roots(located, config_path)
     except InputError:
         raise
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # copick's checks compare what they are given with numbers
         reason = " ".join(str(error).split())
         raise InputError(f"expected a copick config in {config_path}, found one copick refuses: {reason}") from error
 
