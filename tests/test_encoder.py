@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tomoseek.network.encoder import Encoder
+from tomoseek.network.encoder import Encoder, EncoderConfig
 from tomoseek.network.pyramid import ResidualConv
 from tomoseek.network.transformer import rotary_table, token_grid
 from tomoseek.network.weights import load_encoder, random_encoder
@@ -93,3 +93,11 @@ def test_written_out_attention_gives_what_the_fused_kernel_gives(monkeypatch: py
     assert not torch.equal(written_out, fused)
     worst = {name: (1 - (vectors * truth).sum(1)).max() for name, vectors in (("out", written_out), ("fused", fused))}
     assert worst["out"] < 1e-3 and worst["out"] < 2 * worst["fused"]
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"num_heads": 0}, {"width": 10**9}, {"depth": 10**6}, {"conv_channels": [16, 48, -96]}]
+)
+def test_sizes_that_cannot_be_built_are_refused_before_anything_is(sizes: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="expected widths of 1 to 4096 and depths of 0 to 64"):
+        EncoderConfig(**sizes)  # type: ignore[arg-type]

@@ -52,7 +52,7 @@ def read_eman_json(path: Path, tomogram: Any, pixel_size: float | None = None) -
         scores = np.array([float(box[4]) if len(box) > 4 else 1.0 for box in boxes])
         names = {str(key): str(value["name"]) for key, value in info.get(_CLASSES, {}).items()}
         unbinned = float(info.get(_UNBINNED) or 0)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ArithmeticError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"expected an info file of EMAN2 with {_BOXES} in {path}, found {error!r}: export it"
         ) from error

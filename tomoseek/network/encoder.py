@@ -15,6 +15,8 @@ from tomoseek.network.pyramid import ConvPyramid, LinearPatches, SampleGroupNorm
 from tomoseek.network.search_constants import SearchConstants
 from tomoseek.network.transformer import Transformer, token_grid
 
+LARGEST, MOST = 4096, 64  # width and depth of a damaged or hostile description are not built
+
 
 @dataclass(kw_only=True, slots=True)
 class EncoderConfig:
@@ -36,6 +38,10 @@ class EncoderConfig:
             raise ValueError(f"model.tokenizer: expected pyramid or patches, found '{self.tokenizer}'")
         if len(self.conv_channels) != 3 or len(self.conv_depths) != 3:
             raise ValueError("model: expected three conv_channels and three conv_depths (stride 2, 4, 8)")
+        sizes = [*self.conv_channels, self.width, self.num_heads, self.fused_channels, self.embedding_dim]
+        counts = [*self.conv_depths, self.depth, self.num_registers]
+        if not all(1 <= size <= LARGEST for size in sizes) or not all(0 <= count <= MOST for count in counts):
+            raise ValueError(f"model: expected widths of 1 to {LARGEST} and depths of 0 to {MOST}")
         if self.depth and self.width % (6 * self.num_heads):
             raise ValueError(
                 f"model: width must be a multiple of 6 x num_heads = {6 * self.num_heads}, found {self.width}"
