@@ -22,7 +22,6 @@ from tomoseek.tomograms.part import Segmentation
 from tomoseek.tomograms.tomogram import Tomogram
 
 CELL_OF_ENCODER = 8
-MOST_DRAWS = 1000  # of a place in the part of a tomogram that counts
 
 
 @dataclass(kw_only=True, slots=True)
@@ -194,10 +193,6 @@ class CropSampler:
             start = np.rint(np.array(index) - extent / 2 + shift).astype(np.int64)
         else:
             run = int(generator.integers(len(self.indices)))
-            room = np.array(self.volumes.tomograms[run].shape) - extent
-            for _ in range(MOST_DRAWS):
-                start = generator.integers(np.minimum(0, room), np.maximum(0, room) + 1)
-                if self.volumes.tomograms[run].holds(start + extent // 2):
-                    break
+            start = np.array(self.volumes.tomograms[run].draw_place(size, generator))
         room = np.array(self.volumes.tomograms[run].shape) - extent
         return run, np.clip(start, np.minimum(0, room), np.maximum(0, room))

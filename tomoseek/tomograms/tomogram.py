@@ -220,13 +220,17 @@ class Tomogram:
         return np.pad(cells, [(0, more) for more in missing], mode="edge")
 
     def draw_place(self, size_zyx: Iterable[int], random: np.random.Generator) -> tuple[int, int, int]:
-        """Draw the first voxel z y x of a crop that lies in the volume, and whose middle counts where that can be."""
-        size = list(size_zyx)
-        room = [max(0, n - length) for n, length in zip(self.shape, size, strict=True)]
+        """Draw the first voxel z y x of a crop whose middle lies in the part that counts, where that can be.
+
+        The crop lies in the volume along axes where it fits, and holds all of it along others.
+        """
+        size = np.array(list(size_zyx))
+        room = np.array(self.shape) - size
         for _ in range(MOST_DRAWS):
-            z, y, x = (int(random.integers(most + 1)) for most in room)
-            if self.holds(np.array([z, y, x]) + np.array(size) // 2):
+            start = random.integers(np.minimum(0, room), np.maximum(0, room) + 1)
+            if self.holds(start + size // 2):
                 break
+        z, y, x = start.tolist()
         return z, y, x
 
     def measured(self, region: Region) -> NDArray[np.float32]:
