@@ -90,6 +90,7 @@ def test_noise_and_nothing_tell_nothing() -> None:
 def test_a_large_volume_is_read_in_few_blocks() -> None:
     class Counting:
         shape = (1000, 4000, 4000)
+        blank_value = None
         num_read = 0
 
         def read(self, region: tuple[slice, slice, slice] | None = None) -> Volume:

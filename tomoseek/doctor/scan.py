@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tomoseek.geometry import FloatArray, points_to_indices, voxel_to_cell
+from tomoseek.tomograms.binning import binned
 from tomoseek.tomograms.blank import FloatVolume, Region, blank_voxels
 from tomoseek.tomograms.normalise import Contrast
 from tomoseek.tomograms.tomogram import Tomogram
@@ -111,18 +112,6 @@ def blocks(shape: tuple[int, int, int]) -> Iterator[Region]:
     height = max(BLOCK, BLOCK_VOXELS // (BLOCK * nx) // BLOCK * BLOCK)
     for z, y in itertools.product(range(0, shape[0], BLOCK), range(0, ny, height)):
         yield slice(z, min(z + BLOCK, shape[0])), slice(y, min(y + height, ny)), slice(0, nx)
-
-
-def binned(values: FloatVolume, factor: int) -> FloatVolume:
-    """Mean over cubes of ``factor`` voxels; what sticks out at the ends is filled with the last plane."""
-    if factor == 1:
-        return values
-    padded = np.pad(values, [(0, -n % factor) for n in values.shape], mode="edge")
-    for axis in range(3):  # one axis at a time, which is several times as fast as all three at once
-        shape = list(padded.shape)
-        shape[axis : axis + 1] = [shape[axis] // factor, factor]
-        padded = padded.reshape(shape).mean(axis=axis + 1)
-    return padded
 
 
 def _count(

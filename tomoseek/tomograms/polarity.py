@@ -5,13 +5,16 @@ is larger or smaller than particles (carbon, thickness; hot voxels) is filtered 
 polarity; this only lets commands warn.
 """
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from tomoseek.config import Polarity
 from tomoseek.messages import warn
-from tomoseek.tomograms.blank import FloatVolume, Readable
+from tomoseek.tomograms.binning import binned
+from tomoseek.tomograms.blank import FloatVolume, Readable, blank_voxels
 from tomoseek.tomograms.tomogram import Tomogram
 
 NUM_BLOCKS = 16
@@ -24,13 +27,20 @@ LEAST_FILLED = 0.3  # of a block, to be looked at
 NOISE_OF_BLOCK, LEAST_SKEWNESS, LEAST_SIGMAS = 0.1, 0.08, 3.0
 
 
-def estimate_polarity(volume: Readable, voxel_spacing: float, seed: int = 0) -> Polarity | None:
+class Measured(Readable, Protocol):
+    """A volume that reads a region at a time, and knows what its blank parts are filled with."""
+
+    @property
+    def blank_value(self) -> float | None: ...
+
+
+def estimate_polarity(volume: Measured, voxel_spacing: float, seed: int = 0) -> Polarity | None:
     """Guess how protein looks in stored values, from at most 16 blocks of about 640 Å.
 
     Parameters
     ----------
     volume
-        Anything with ``shape`` and ``read(region)``, z y x. NaN voxels and places of one value do not count.
+        Anything with ``shape``, ``read(region)``, z y x, and ``blank_value``. What is blank does not count.
     voxel_spacing
         Å per voxel.
     seed
@@ -47,7 +57,8 @@ def estimate_polarity(volume: Readable, voxel_spacing: float, seed: int = 0) -> 
     for cell in np.stack(np.unravel_index(np.sort(chosen), grid), axis=1):  # z y x
         starts = [int(k) * max(0, n - edge) // max(1, m - 1) for k, n, m in zip(cell, volume.shape, grid, strict=True)]
         z, y, x = (slice(start, min(n, start + edge)) for start, n in zip(starts, volume.shape, strict=True))
-        skewness = block_skewness(volume.read((z, y, x)), voxel_spacing)
+        block = volume.read((z, y, x))
+        skewness = block_skewness(block, blank_voxels(block, volume.blank_value), voxel_spacing)
         if skewness is not None:
             found.append(np.clip(skewness, -1, 1))
     if not found:
@@ -59,25 +70,25 @@ def estimate_polarity(volume: Readable, voxel_spacing: float, seed: int = 0) -> 
     return Polarity.dark if mean < 0 else Polarity.bright
 
 
-def block_skewness(block: FloatVolume, voxel_spacing: float) -> float | None:
+def block_skewness(block: FloatVolume, blank: NDArray[np.bool_], voxel_spacing: float) -> float | None:
     """Return the skewness of a block at the size of particles; None where too little of it holds anything.
 
     Parameters
     ----------
     block
         ``(z, y, x)`` stored values.
+    blank
+        ``(z, y, x)``: which were never measured.
     voxel_spacing
         Å per voxel.
     """
-    filled = np.isfinite(block)
+    filled = ~blank
     values = np.where(filled, block, 0)
-    padding = ndimage.maximum_filter(values, 3) == ndimage.minimum_filter(values, 3)  # all neighbours share the value
-    filled &= ~ndimage.maximum_filter(padding, 3)
     if filled.mean() < LEAST_FILLED:
         return None
     values, _ = _standardised(values, filled, MOST_BEFORE)
     finer = max(1, int(FINEST_ANGSTROM * 1.05 / voxel_spacing))
-    values, share = _averaged(values, finer), _averaged(filled.astype(np.float32), finer)
+    values, share = binned(values, finer), binned(filled.astype(np.float32), finer)
     spacing = voxel_spacing * finer
     smooth = ndimage.gaussian_filter(values, LOW_PASS_ANGSTROM / spacing, mode="nearest")
     sparser = max(1, int(LOW_PASS_ANGSTROM / spacing))
@@ -129,12 +140,3 @@ def _standardised(values: FloatVolume, counted: NDArray[np.bool_], most: float) 
         return np.zeros_like(values), 0.0
     scaled = np.clip((values - median) / spread, -most, most)
     return np.where(counted, scaled, 0).astype(np.float32), spread
-
-
-def _averaged(values: FloatVolume, factor: int) -> FloatVolume:
-    """Average cubes of ``factor`` voxels; what is left over at the far ends is dropped."""
-    if factor == 1:
-        return values
-    z, y, x = (length // factor for length in values.shape)
-    kept = values[: z * factor, : y * factor, : x * factor]
-    return np.asarray(kept.reshape(z, factor, y, factor, x, factor).mean((1, 3, 5)), dtype=np.float32)

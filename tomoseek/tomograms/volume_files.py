@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tomoseek.errors import InputError
 from tomoseek.geometry import SAME_SPACING
+from tomoseek.tomograms.binning import binned
 from tomoseek.tomograms.mrc_bytes import holds_half_bytes, with_sign
 from tomoseek.tomograms.packed_files import unpacked
 
@@ -156,8 +157,5 @@ def _halve(volume: NDArray[np.generic]) -> NDArray[np.float32]:
     z, y, x = ((length + 1) // 2 for length in volume.shape)
     halved = np.empty((z, y, x), dtype=np.float32)
     for start in range(0, z, SLAB):
-        slab = volume[2 * start : 2 * (start + SLAB)]
-        padded = np.pad(slab, [(0, length % 2) for length in slab.shape], mode="edge")
-        blocks = padded.reshape(-1, 2, y, 2, x, 2)
-        halved[start : start + SLAB] = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+        halved[start : start + SLAB] = binned(volume[2 * start : 2 * (start + SLAB)], 2)
     return halved
