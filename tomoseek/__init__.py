@@ -2,8 +2,9 @@
 
 import os
 import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tomoseek.offers import offer
 
 __version__ = "0.1.0"
 
@@ -44,9 +45,4 @@ __all__ = [
     "save_encoder",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import what the package offers when it is asked for."""
-    if name in _HOMES:
-        return getattr(import_module(f"tomoseek.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'tomoseek' has no attribute '{name}'")
+__getattr__ = offer(__name__, _HOMES)

@@ -1,7 +1,8 @@
 """Tomograms: files and copick projects, normalising, tiles and slabs."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tomoseek.offers import offer
 
 if TYPE_CHECKING:
     from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms
@@ -34,9 +35,4 @@ __all__ = [
     "open_zarr",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import what the room offers when it is asked for."""
-    if name in _HOMES:
-        return getattr(import_module(f"tomoseek.tomograms.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'tomoseek.tomograms' has no attribute '{name}'")
+__getattr__ = offer(__name__, _HOMES)

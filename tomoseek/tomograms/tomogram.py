@@ -187,13 +187,7 @@ class Tomogram:
         return self.part is None or bool(self.part.holds(indices_to_points(inside, self.voxel_spacing))[0])
 
     def counts(self, region: Region, step: int = 1) -> NDArray[np.bool_]:
-        """Tell which voxels ``(z, y, x)`` of a region count: in the part that does, and not blank.
-
-        Parameters
-        ----------
-        step
-            Of the region take every so many voxels along each axis.
-        """
+        """Tell which voxels ``(z, y, x)`` of a region, every ``step``-th of an axis, count: in its part, not blank."""
         every = tuple(slice(*part.indices(n)[:2], step) for part, n in zip(region, self.shape, strict=True))
         counting = np.ones([len(range(part.start, part.stop, step)) for part in every], dtype=bool)
         if self.part is not None:
