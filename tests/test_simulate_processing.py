@@ -93,10 +93,11 @@ def test_a_share_is_the_part_of_runs_that_go_through_a_step() -> None:
     assert 0.23 < np.mean(took) < 0.37
 
 
+@pytest.mark.parametrize("averaged", [True, False])
 @pytest.mark.parametrize("factor", [1.6, 2.0, 3.2])
-def test_frequencies_above_the_binned_nyquist_are_gone(factor: float) -> None:
+def test_frequencies_above_the_binned_nyquist_are_gone(factor: float, averaged: bool) -> None:
     volume = noise(64, 64, 64)
-    result = bin_and_resample(volume, factor)
+    result = bin_and_resample(volume, factor, averaged)
     assert result.shape == volume.shape
     for axis in range(3):
         left = torch.fft.rfft(result, dim=axis).abs().square().movedim(axis, 0).mean((1, 2))
@@ -107,16 +108,27 @@ def test_frequencies_above_the_binned_nyquist_are_gone(factor: float) -> None:
 
 def test_binning_by_three_averages_three_voxels_along_every_axis() -> None:
     volume = noise(30, 33, 36)
-    result = bin_and_resample(volume, 3.0)
+    result = bin_and_resample(volume, 3.0, averaged=True)
     for z, y, x in [(3, 6, 9), (15, 15, 15), (27, 30, 33)]:
         block = volume[z - 1 : z + 2, y - 1 : y + 2, x - 1 : x + 2]
         assert float(result[z, y, x]) == pytest.approx(float(block.mean()), abs=1e-5)
 
 
+def test_averages_fold_fine_detail_back_and_resampling_does_not() -> None:
+    wave = torch.cos(2 * math.pi * 0.29 * torch.arange(100.0)).expand(16, 16, 100).contiguous()
+    folded, clean = (bin_and_resample(wave, 2.4, averaged) for averaged in (True, False))  # Nyquist is now 0.21
+    spectrum = torch.fft.rfft(folded[8, 8]).abs()
+    assert int(spectrum.argmax()) == round(100 * (1 / 2.4 - 0.29))
+    assert float(folded.std()) > 0.25 * float(wave.std())
+    inside = slice(15, 85)  # a wave cut off at the end holds other frequencies
+    assert float(clean[..., inside].std()) < 0.2 * float(folded[..., inside].std())
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"binned_from": [factor, factor]} for factor in (1.3, 2.0, 2.7, 3.2)),
+        *({"binned_from": [factor, factor], "averaged_share": 1.0} for factor in (1.3, 2.0, 2.7, 3.2)),
+        *({"binned_from": [factor, factor], "averaged_share": 0.0} for factor in (1.3, 2.0, 2.7, 3.2)),
         {"deconvolution_share": 1.0},
         {"denoised_share": 1.0},
         {"lowpass_share": 1.0},
@@ -245,6 +257,7 @@ def test_particles_are_dark_after_every_step() -> None:
     ("setting", "value"),
     [
         ("binned_from", [0.5, 2.0]), ("binned_from", [3.0, 2.0]), ("binned_from", [2.0]),
+        ("averaged_share", 2.0),
         ("denoised_iterations", [0, 3]), ("denoised_edge", [0.0, 1.0]), ("lowpass_angstrom", [70.0, 20.0]),
         ("deconvolution_strength", [-1.0, 1.0]), ("deconvolution_falloff", [1.0]), ("quantised_range", [0.0, 4.0]),
         ("contrast_slope", [-1.0, 0.5]), ("contrast_slope", [0.5, -0.5]),

@@ -32,6 +32,8 @@ class ProcessingConfig:
     ----------
     binned_from
         Voxels so many times as large as the tomogram's, brought back to its own grid; ``[1, 1]``: none.
+    averaged_share
+        Of the runs that are binned, those whose large voxels are averages; the others are resampled without aliasing.
     deconvolution_share
         Of contrast transfer, by a Wiener filter with the true defocus.
     deconvolution_strength
@@ -58,12 +60,13 @@ class ProcessingConfig:
     """
 
     binned_from: list[float] = field(default_factory=lambda: [1.0, 1.0])
+    averaged_share: float = 0.5
     deconvolution_share: float = 0.0
     deconvolution_strength: list[float] = field(default_factory=lambda: [0.6, 1.2])
     deconvolution_falloff: list[float] = field(default_factory=lambda: [0.6, 1.2])
     denoised_share: float = 0.0
-    denoised_iterations: list[int] = field(default_factory=lambda: [2, 5])
-    denoised_edge: list[float] = field(default_factory=lambda: [0.15, 0.5])
+    denoised_iterations: list[int] = field(default_factory=lambda: [3, 8])
+    denoised_edge: list[float] = field(default_factory=lambda: [0.4, 0.9])
     lowpass_share: float = 0.0
     lowpass_angstrom: list[float] = field(default_factory=lambda: [20.0, 70.0])
     contrast_slope: list[float] = field(default_factory=lambda: [0.0, 0.0])
@@ -85,10 +88,10 @@ class ProcessingConfig:
             raise InputError(
                 f"processing.contrast_slope: expected [low, high] with -1 < low <= high < 1, found {list(slope)}"
             )
-        for name in ("deconvolution_share", "denoised_share", "lowpass_share", "quantised_share"):
-            share = getattr(self, name)
+        for name in ("averaged", "deconvolution", "denoised", "lowpass", "quantised"):
+            share = getattr(self, f"{name}_share")
             if not 0 <= share <= 1:
-                raise InputError(f"processing.{name}: expected a share from 0 to 1, found {share}")
+                raise InputError(f"processing.{name}_share: expected a share from 0 to 1, found {share}")
 
 
 def process(
@@ -135,6 +138,7 @@ def draw_steps(config: ProcessingConfig, generator: torch.Generator) -> dict[str
     steps: dict[str, Any] = {}
     if config.binned_from[1] > 1:
         steps["binned_from"] = draw(config.binned_from, generator)
+        steps["averaged"] = takes_part(config.averaged_share)
     if takes_part(config.deconvolution_share):
         steps["deconvolution_strength"] = draw(config.deconvolution_strength, generator)
         steps["deconvolution_falloff"] = draw(config.deconvolution_falloff, generator)
@@ -161,7 +165,7 @@ def do_steps(
     """Do to every ``(z, y, x)`` of one shape the steps that `draw_steps` drew; the other parameters are `process`'s."""
     done = list(volumes)
     if "binned_from" in steps:
-        done = [bin_and_resample(volume, steps["binned_from"]) for volume in done]
+        done = [bin_and_resample(volume, steps["binned_from"], steps["averaged"]) for volume in done]
     if "deconvolution_strength" in steps:
         strength, falloff = steps["deconvolution_strength"], steps["deconvolution_falloff"]
         frequency = radial_frequency(done[0], voxel_spacing)

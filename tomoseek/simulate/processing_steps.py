@@ -19,29 +19,35 @@ DIFFUSION_STEP = 1 / 7  # stable up to 1/6 in three dimensions
 SAMPLE = 2**17  # voxels that a spread is measured on
 
 
-def bin_and_resample(volume: Tensor, factor: float) -> Tensor:
-    """Average what falls on voxels ``factor`` times as large, and interpolate back to the grid.
+def bin_and_resample(volume: Tensor, factor: float, averaged: bool) -> Tensor:
+    """Bring a volume to voxels ``factor`` times as large, and back to its grid.
 
-    For odd whole factors that is binning (IMOD's ``binvol``), for others the same with voxels at the faces shared.
-    The first voxel of both grids is centred at the same place. Back it goes by `tomoseek.tomograms.resample`, as a
-    tomogram stored at such voxels is read.
+    ``averaged``: each large voxel is the mean of what falls on it, as in binning (IMOD's ``binvol``), where detail
+    finer than two large voxels is weakened and folds back as false detail; voxels at the faces of large ones are
+    shared. Otherwise a windowed sinc takes that detail out first, as Fourier cropping does. The first voxel of both
+    grids is centred at the same place. Back it goes as a tomogram of such voxels is read, by
+    `tomoseek.tomograms.resample`.
     """
     for axis, length in enumerate(volume.shape):
-        both_ways = _bin_matrix(length, factor).to(volume.device)  # (n, n)
+        both_ways = _bin_matrix(length, factor, averaged).to(volume.device)  # (n, n)
         volume = torch.tensordot(volume, both_ways, dims=([axis], [1])).movedim(-1, axis)
     return volume.contiguous()
 
 
-def _bin_matrix(length: int, factor: float) -> Tensor:
-    """Weights ``(length, length)`` along one axis, from averages over large voxels back to small ones."""
+def _bin_matrix(length: int, factor: float, averaged: bool) -> Tensor:
+    """Weights ``(length, length)`` along one axis, to large voxels and back to small ones."""
     num_large = math.ceil((length - 0.5) / factor + 0.5 - 1e-9)
-    large, small = np.arange(num_large)[:, None] * factor, np.arange(length)
-    far = np.minimum(large + factor / 2, small + 0.5)
-    average = (far - np.maximum(large - factor / 2, small - 0.5)).clip(0)  # overlap in small voxels
-    average /= average.sum(1, keepdims=True)
+    coarsen = np.zeros((num_large, length), dtype=np.float32)
+    if averaged:
+        large, small = np.arange(num_large)[:, None] * factor, np.arange(length)
+        far = np.minimum(large + factor / 2, small + 0.5)
+        coarsen += (far - np.maximum(large - factor / 2, small - 0.5)).clip(0)  # overlap in small voxels
+        coarsen /= coarsen.sum(1, keepdims=True)
+    else:
+        start, weights = lanczos(0, num_large, factor, length)
+        coarsen[:, start : start + weights.shape[1]] = weights
     start, weights = lanczos(0, length, 1 / factor, num_large)
-    matrix = weights @ average[start : start + weights.shape[1]]
-    return torch.from_numpy(matrix.astype(np.float32))
+    return torch.from_numpy(weights @ coarsen[start : start + weights.shape[1]])
 
 
 def radial_frequency(volume: Tensor, voxel_spacing: float) -> Tensor:
