@@ -191,6 +191,18 @@ def test_diffusion_quietens_noise_and_keeps_the_edge_of_a_sphere() -> None:
     assert edge(result) > 1.5 * edge(linear)
 
 
+def test_diffusion_goes_half_as_fast_where_the_slope_is_that_of_an_edge() -> None:
+    ramp = torch.arange(40.0).expand(20, 24, 40)  # rises by 1 per voxel along x
+    ripple = 0.01 * (1 - 2 * (torch.arange(24) % 2))[:, None]  # plus, minus, plus along y: blurring takes it out
+    volume = ramp + ripple
+    inside = (slice(4, -4), slice(4, -4), slice(4, -4))
+    for slope_over_edge, speed in [(1.0, 1 / 2), (2.0, 1 / 5), (1e-4, 1.0)]:
+        edge = 1 / slope_over_edge / robust_deviation(volume)
+        left = (diffuse(volume, 1, edge) - ramp) / ripple
+        # Both neighbours along y differ by two ripples; a seventh of the difference flows.
+        assert left[inside].numpy() == pytest.approx(1 - speed * 4 / 7, abs=0.005)
+
+
 def test_diffusion_keeps_the_mean() -> None:
     volume = noise(20, 24, 28) + 3
     assert float(diffuse(volume, 3, 0.5).mean()) == pytest.approx(float(volume.mean()), abs=1e-4)
