@@ -4,6 +4,7 @@ The two tomograms of a pair hold the same classes under different defocus, dose 
 has to be recognised by its shape and not by how it was imaged.
 """
 
+import dataclasses
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,16 +16,19 @@ from torch import Tensor
 
 from pretrain.config import MetricConfig, PretrainConfig
 from pretrain.implant import implant
-from pretrain.masked_crops import find_sources
+from pretrain.masked_crops import find_sources, hide
 from pretrain.metric import PADDING
 from pretrain.scene_crops import Scene, draw_crops
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
 from tomoseek.geometry import is_same_spacing, points_to_indices
-from tomoseek.simulate import MicroscopeConfig, SceneConfig, load_density, random_assembly, simulate_tomogram
+from tomoseek.simulate import SceneConfig, load_density, random_assembly, simulate_tomogram
 from tomoseek.tomograms.normalise import measure_values
 from tomoseek.tomograms.tomogram import Tomogram
 
+Points = NDArray[np.float64]
+
+NOWHERE: Points = np.zeros((0, 3))
 MASS_KDA = (150.0, 4000.0)
 MASS_SPREAD = 1.3  # heaviest over lightest of a family
 
@@ -77,28 +81,54 @@ def make_scene(
     """
     random = np.random.default_rng(seed)
     counts = dict.fromkeys(densities, config.particles_per_class)
-    low, high = np.log(config.implant_contrast if source else config.snr)
+    in_situ = not source and random.random() < config.in_situ_share
+    low, high = np.log(config.implant_contrast if source else config.in_situ_snr if in_situ else config.snr)
     strength = float(np.exp(random.uniform(low, high)))
     if source:
-        optics = MicroscopeConfig(defocus_um=config.defocus_um)
-        halves, points = implant(source, densities, counts, config.scene, optics, strength, seed, device)
-        return scene_of(halves, [points[name] for name in densities], voxel_spacing)
+        halves, implanted = implant(source, densities, counts, config.scene, config.microscope, strength, seed, device)
+        return scene_of(halves, [implanted[name] for name in densities], voxel_spacing)
+    ice = dataclasses.asdict(config.in_situ if in_situ else config.ice)
     tomogram = simulate_tomogram(
         densities,
         counts,
-        SceneConfig(shape=config.scene, voxel_spacing=voxel_spacing, small_proteins=[0, config.small_proteins]),
-        MicroscopeConfig(snr=[strength, strength], defocus_um=config.defocus_um),
+        SceneConfig(shape=config.scene, voxel_spacing=voxel_spacing, **ice),
+        dataclasses.replace(config.microscope, snr=[strength, strength]),
         seed=seed,
         device=device,
+        processing=config.processing,
     )
     halves = torch.stack([tomogram.even, tomogram.odd]).neg().cpu().numpy()  # 2 z y x, protein positive
-    return scene_of(halves, [tomogram.points[name] for name in densities], voxel_spacing)
+    points = [tomogram.points[name] for name in densities]
+    return scene_of(halves, points, voxel_spacing, tomogram.crowd_xyz, tomogram.clutter_xyz, tomogram.slab)
 
 
-def scene_of(halves: NDArray[np.float32], points_xyz: list[NDArray[np.float64]], voxel_spacing: float) -> Scene:
-    """Keep what crops are cut from: ``(2, z, y, x)`` halves, protein positive; particles of class k in list k."""
-    half = measure_values(halves[0, ::2, ::2, ::2], Polarity.bright)
-    full = measure_values(halves[:, ::2, ::2, ::2].mean(0), Polarity.bright)
+def scene_of(
+    halves: NDArray[np.float32],
+    points_xyz: list[Points],
+    voxel_spacing: float,
+    unnamed_xyz: Points = NOWHERE,
+    clutter_xyz: Points = NOWHERE,
+    slab: tuple[int, int] | None = None,
+) -> Scene:
+    """Keep what crops are cut from.
+
+    Parameters
+    ----------
+    halves
+        ``(2, z, y, x)``, protein positive.
+    points_xyz
+        Å, particles of class k in list k.
+    voxel_spacing
+        Å.
+    unnamed_xyz, clutter_xyz
+        ``(n, 3)`` Å: particles of no class; points on what is no particle.
+    slab
+        Layers along z on which contrast is measured; None: all.
+    """
+    first, last = slab or (0, halves.shape[1])
+    inside = halves[:, first:last:2, ::2, ::2]
+    half = measure_values(inside[0], Polarity.bright)
+    full = measure_values(inside.mean(0), Polarity.bright)
     return Scene(
         halves=halves.astype(np.float16),
         centre=full.centre,
@@ -106,6 +136,8 @@ def scene_of(halves: NDArray[np.float32], points_xyz: list[NDArray[np.float64]],
         noise_variance=2 * (half.scale**2 - full.scale**2),
         points_zyx=np.concatenate([points_to_indices(xyz, voxel_spacing) for xyz in points_xyz]).astype(np.float32),
         label=np.repeat(np.arange(len(points_xyz)), [len(xyz) for xyz in points_xyz]),
+        unnamed_zyx=points_to_indices(unnamed_xyz, voxel_spacing).astype(np.float32),
+        clutter_zyx=points_to_indices(clutter_xyz, voxel_spacing).astype(np.float32),
     )
 
 
@@ -149,21 +181,27 @@ class AssemblyCrops:
         return self.sources[int(random.integers(len(self.sources)))]
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Draw the batch of a step: ``input`` ``(b, z, y, x)``, ``points`` ``(b, m, 3)``, ``label`` ``(b, m)``."""
+        """Draw the batch of a step: ``input`` ``(b, z, y, x)``, ``points`` ``(b, m, 3)``, ``label`` ``(b, m)``.
+
+        Where hidden parts are rebuilt beside, ``target`` and the pieces ``visible`` and ``hidden`` as well.
+        """
         config = self.config
         random = np.random.default_rng([config.seed, 3, step, self.rank])
         oldest = step // config.metric.refresh_every
         scenes = self.pair(oldest + int(random.integers(config.metric.pool)))
         crops = draw_crops(scenes, config, random)
-        most = max(len(label) for _, _, label in crops)
+        most = max(len(crop.label) for crop in crops)
         points = np.zeros((len(crops), most, 3), np.float32)
         labels = np.full((len(crops), most), PADDING)
-        for k, (_, where, label) in enumerate(crops):
-            points[k, : len(label)], labels[k, : len(label)] = where, label
-        volumes = np.stack([volume for volume, _, _ in crops])
-        return {
-            "input": torch.from_numpy(volumes), "points": torch.from_numpy(points), "label": torch.from_numpy(labels),
+        for k, crop in enumerate(crops):
+            points[k, : len(crop.label)], labels[k, : len(crop.label)] = crop.points, crop.label
+        batch = {
+            "input": torch.from_numpy(np.stack([crop.volume for crop in crops])),
+            "points": torch.from_numpy(points), "label": torch.from_numpy(labels),
         }  # fmt: skip
+        if config.metric.masked_weight:
+            batch |= {"target": torch.from_numpy(np.stack([crop.target for crop in crops])), **hide(config, random)}
+        return batch
 
 
 def common_spacing(sources: list[tuple[Tomogram, ...]]) -> float:

@@ -6,6 +6,9 @@ from enum import Enum
 from tomoseek.config import DataConfig
 from tomoseek.errors import InputError
 from tomoseek.network.encoder import EncoderConfig
+from tomoseek.simulate import MicroscopeConfig
+from tomoseek.simulate.processing import ProcessingConfig
+from tomoseek.simulate.scene import IceConfig
 
 
 class StageName(Enum):
@@ -32,7 +35,11 @@ class MaskedConfig:
 
 @dataclass(kw_only=True, slots=True)
 class MetricConfig:
-    """Metric learning on simulated procedural assemblies."""
+    """Metric learning on simulated procedural assemblies.
+
+    ``ice``, ``microscope`` and ``processing`` say how a scene of the simulator is made; ``in_situ`` replaces ice and
+    signal to noise in a share of them.
+    """
 
     num_classes: int | None
     siblings: int
@@ -40,11 +47,15 @@ class MetricConfig:
     scene: list[int]
     classes_per_scene: int
     particles_per_class: int
-    small_proteins: int
     pool: int
     refresh_every: int
     snr: list[float]
-    defocus_um: list[float]
+    in_situ_share: float
+    in_situ_snr: list[float]
+    ice: IceConfig
+    in_situ: IceConfig
+    microscope: MicroscopeConfig
+    processing: ProcessingConfig
     implant_share: float
     implant_contrast: list[float]
     temperature: float
@@ -52,6 +63,8 @@ class MetricConfig:
     jitter: float
     margin: int
     background_points: int
+    clutter_points: int
+    masked_weight: float
     calibrate: bool
 
 
@@ -98,11 +111,15 @@ class PretrainConfig:
             )
         if self.metric.siblings < 1:
             raise InputError(f"metric.siblings: expected at least 1, found {self.metric.siblings}")
-        for name in ("snr", "defocus_um", "implant_contrast"):
+        for name in ("snr", "in_situ_snr", "implant_contrast"):
             pair = getattr(self.metric, name)
             if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
                 raise InputError(f"metric.{name}: expected [low, high] with 0 < low <= high, found {list(pair)}")
         if not 0 < self.metric.implant_share <= 1:
             raise InputError(f"metric.implant_share: expected a share above 0, found {self.metric.implant_share}")
+        if not 0 <= self.metric.in_situ_share <= 1:
+            raise InputError(f"metric.in_situ_share: expected a share of 0 to 1, found {self.metric.in_situ_share}")
+        if self.metric.masked_weight < 0:
+            raise InputError(f"metric.masked_weight: expected 0 or more, found {self.metric.masked_weight}")
         if self.stage is StageName.masked and self.data.project is None:
             raise InputError("data.project: stage=masked learns from tomograms; give data.project=<copick.json>")

@@ -164,7 +164,8 @@ def build_stage(config: PretrainConfig, encoder: Encoder, accelerator: Accelerat
         return MaskedAutoencoder(encoder, config.crop, config.masked), MaskedCrops(config, accelerator.process_index)
     batches = AssemblyCrops(config, accelerator.process_index, accelerator.device)
     encoder.config.voxel_spacing = batches.voxel_spacing  # of the tomograms it is adapted to
-    return MetricLearner(encoder, config.metric), batches
+    beside = MaskedAutoencoder(encoder, config.crop, config.masked) if config.metric.masked_weight else None
+    return MetricLearner(encoder, config.metric, beside), batches
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

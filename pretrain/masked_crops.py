@@ -71,13 +71,15 @@ class MaskedCrops:
             flips = tuple(int(axis) for axis in np.flatnonzero(random.random(3) < 0.5))
             inputs.append(np.flip(pair[0], flips))
             targets.append(np.flip(pair[1], flips))
-        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-        num_pieces = (config.crop // config.masked.piece) ** 3
-        masked = config.masked
-        visible, hidden = draw_pieces(config.batch_size, num_pieces, masked.mask_ratio, masked.rebuilt_share, generator)
         return {
-            "input": torch.from_numpy(np.stack(inputs)),
-            "target": torch.from_numpy(np.stack(targets)),
-            "visible": visible,
-            "hidden": hidden,
-        }
+            "input": torch.from_numpy(np.stack(inputs)), "target": torch.from_numpy(np.stack(targets)),
+            **hide(config, random),
+        }  # fmt: skip
+
+
+def hide(config: PretrainConfig, random: np.random.Generator) -> dict[str, Tensor]:
+    """Draw the pieces of a batch's crops that stay ``visible``, and of the ``hidden`` ones those to be rebuilt."""
+    generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+    num_pieces, masked = (config.crop // config.masked.piece) ** 3, config.masked
+    visible, hidden = draw_pieces(config.batch_size, num_pieces, masked.mask_ratio, masked.rebuilt_share, generator)
+    return {"visible": visible, "hidden": hidden}

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pretrain.config import MetricConfig
+from pretrain.masked import MaskedAutoencoder
 from tomoseek.network.encoder import Encoder
 from tomoseek.network.strides import EMBEDDING_STRIDE
 
-BACKGROUND, PADDING = -1, -2  # labels of points that are no particle, and of no point
+# Labels of points that are no particle, of a particle of no class, and of no point.
+BACKGROUND, UNNAMED, PADDING = -1, -2, -3
 
 
 def sample_features(features: Tensor, points_zyx: Tensor) -> Tensor:
@@ -46,7 +48,7 @@ def supervised_contrastive(embedding: Tensor, label: Tensor, temperature: float)
     embedding
         ``(m, e)`` unit vectors.
     label
-        ``(m,)`` class of each; -1 = no particle: a negative for all, never an anchor.
+        ``(m,)`` class of each; below 0 = of no class: a negative for all, never an anchor.
 
     References
     ----------
@@ -65,12 +67,23 @@ def supervised_contrastive(embedding: Tensor, label: Tensor, temperature: float)
 
 
 class MetricLearner(nn.Module):
-    """An encoder and the losses that shape its embedding and its particle score."""
+    """An encoder and the losses that shape its embedding and its particle score.
 
-    def __init__(self, encoder: Encoder, config: MetricConfig) -> None:
+    Parameters
+    ----------
+    encoder
+        Is trained.
+    config
+        Weights of the losses.
+    masked
+        Rebuilds hidden parts of the same crops, beside; it holds the same encoder. None: not done.
+    """
+
+    def __init__(self, encoder: Encoder, config: MetricConfig, masked: MaskedAutoencoder | None = None) -> None:
         super().__init__()
         self.encoder = encoder
         self.config = config
+        self.masked = masked
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Compute the losses of a batch.
@@ -79,7 +92,8 @@ class MetricLearner(nn.Module):
         ----------
         batch
             ``input`` ``(b, z, y, x)``; ``points`` ``(b, m, 3)`` voxel z y x; ``label`` ``(b, m)``: class of a
-            particle, `BACKGROUND` for background and off-centre points, `PADDING` for no point.
+            particle, `UNNAMED` for one of no class, `BACKGROUND` for background and off-centre points, `PADDING` for
+            no point. Where hidden parts are rebuilt, what `MaskedAutoencoder` wants as well.
         """
         fused = self.encoder(batch["input"][:, None]).stride4
         kept = batch["label"] > PADDING  # b m
@@ -88,10 +102,15 @@ class MetricLearner(nn.Module):
         embedding, logit = self.encoder.heads(sampled[:, :, None, None, None])
         embedding, logit = embedding.flatten(1), logit.flatten()
         contrastive = supervised_contrastive(embedding, label, self.config.temperature)
-        particle = functional.binary_cross_entropy_with_logits(logit, (label >= 0).float())
+        particle = functional.binary_cross_entropy_with_logits(logit, (label != BACKGROUND).float())
         with torch.no_grad():
             similarity = (embedding @ embedding.T).fill_diagonal_(-2)
             nearest = label[similarity.argmax(1)]
             recalled = (nearest == label)[label >= 0].float().mean()
+        losses = {"contrastive": contrastive, "particle": particle, "nearest_is_same": recalled}
         loss = contrastive + self.config.particle_weight * particle
-        return {"loss": loss, "contrastive": contrastive, "particle": particle, "nearest_is_same": recalled}
+        if self.masked is not None:
+            rebuilt = self.masked(batch)
+            loss = loss + self.config.masked_weight * rebuilt.pop("loss")
+            losses |= rebuilt
+        return {"loss": loss, **losses}

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
-from pretrain.assemblies import MASS_SPREAD, draw_numbers, procedural
+from pretrain.assemblies import MASS_SPREAD, AssemblyCrops, draw_numbers, procedural
 from pretrain.config import MetricConfig, PretrainConfig
-from pretrain.scene_crops import Scene
+from pretrain.metric import BACKGROUND, UNNAMED
+from pretrain.scene_crops import APART_VOXELS, CLEAR_VOXELS, Scene, draw_crop, draw_points
 from tomoseek.command_line import compose_settings
 from tomoseek.simulate.domains import mass_kda
 
@@ -50,8 +52,52 @@ def scene(num_particles: int = 3) -> Scene:
     grid = np.stack(np.meshgrid(*[np.arange(80)] * 3, indexing="ij"), -1)
     clean = sum(8 * np.exp(-((grid - c) ** 2).sum(-1) / 18) for c in centres)
     halves = np.stack([clean + random.normal(size=clean.shape) for _ in range(2)]).astype(np.float16)
-    return Scene(halves, 0.0, 1.0, 1.0, centres[:num_particles], np.arange(num_particles))
+    nowhere = np.zeros((0, 3), np.float32)
+    return Scene(halves, 0.0, 1.0, 1.0, centres[:num_particles], np.arange(num_particles), nowhere, nowhere)
 
 
 def settings(*words: str) -> PretrainConfig:
     return compose_settings("pretrain", PretrainConfig, ["stage=metric", *words])
+
+
+def test_points_of_a_crop_are_particles_or_far_enough_from_all_of_them() -> None:
+    known = scene(3)
+    aside = np.array([12, 0, 0], np.float32)
+    known.unnamed_zyx = known.points_zyx + aside
+    known.clutter_zyx = np.concatenate([known.points_zyx + 2 * aside, known.unnamed_zyx + aside / 6])
+    config = settings("metric.background_points=200", "metric.jitter=0", "crop=64")
+    start = np.array([8, 8, 8])
+    points, label = draw_points(known, start, config, np.random.default_rng(0))
+    points = points + start
+    named, unnamed = known.points_zyx, known.unnamed_zyx
+
+    def away(chosen: np.ndarray, centres: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        return np.linalg.norm(chosen[:, None] - centres, axis=2).min(1)
+
+    for k, point in enumerate(named):
+        assert np.allclose(points[label == k], point)
+    assert np.allclose(away(points[label == UNNAMED], unnamed), 0) and (label == UNNAMED).sum() == 3
+    nothing = points[label == BACKGROUND]
+    assert away(nothing, np.concatenate([named, unnamed])).min() >= APART_VOXELS
+    off_centre = away(nothing, named) < CLEAR_VOXELS
+    assert 0 < off_centre.sum() <= 6  # beside the three particles, and clutter beside an unnamed one is left out
+    assert (away(nothing, known.clutter_zyx[:3]) < 1e-3).sum() == 3
+
+
+def test_the_target_of_a_crop_shows_the_same_place_with_the_other_noise() -> None:
+    known, config = scene(), settings("crop=64")
+    correlations = []
+    for seed in range(20):
+        crop = draw_crop(known, config, np.random.default_rng(seed))
+        assert crop.volume.shape == crop.target.shape == (64, 64, 64)
+        correlations.append(np.corrcoef(crop.volume.ravel(), crop.target.ravel())[0, 1])
+    assert min(correlations) < 0.5 < max(correlations)  # from independent halves to nearly the same mixture
+
+
+def test_hidden_pieces_are_drawn_only_where_they_are_rebuilt() -> None:
+    words = ["metric.pool=1", "metric.scene=[64,64,64]", "metric.classes_per_scene=2", "batch_size=2"]
+    plain = AssemblyCrops(settings(*words), 0, torch.device("cpu")).batch(0)
+    beside = AssemblyCrops(settings(*words, "metric.masked_weight=0.5"), 0, torch.device("cpu")).batch(0)
+    assert set(beside) - set(plain) == {"target", "visible", "hidden"}
+    for key, value in plain.items():
+        assert torch.equal(value, beside[key])

@@ -5,9 +5,10 @@ import pytest
 import torch
 from scipy import ndimage
 
-from pretrain.config import MaskedConfig
+from pretrain.config import MaskedConfig, PretrainConfig
 from pretrain.masked import MaskedAutoencoder, choose, cut, draw_pieces, fourier_difference, low_pass
-from pretrain.metric import sample_features, supervised_contrastive
+from pretrain.metric import BACKGROUND, PADDING, UNNAMED, MetricLearner, sample_features, supervised_contrastive
+from tomoseek.command_line import compose_settings
 from tomoseek.network.weights import random_encoder
 
 MASKED = MaskedConfig(
@@ -113,3 +114,34 @@ def test_contrastive_loss_without_any_pair_is_zero() -> None:
     loss = supervised_contrastive(embedding, torch.tensor([0, 1, -1]), 0.1)
     loss.backward()
     assert loss.item() == 0
+
+
+def test_a_particle_of_no_class_counts_for_the_score_and_for_no_class() -> None:
+    torch.manual_seed(0)
+    config = compose_settings("pretrain", PretrainConfig, ["stage=metric"]).metric
+    learner = MetricLearner(random_encoder("tiny"), config).eval()
+    batch = {"input": torch.randn(2, 32, 32, 32), "points": torch.rand(2, 6, 3) * 24 + 4}
+    labels = torch.tensor([[0, 1, 0, UNNAMED, BACKGROUND, PADDING], [1, 1, 0, UNNAMED, BACKGROUND, PADDING]])
+    both = learner({**batch, "label": labels})
+    neither = learner({**batch, "label": torch.where(labels == UNNAMED, BACKGROUND, labels)})
+    torch.testing.assert_close(both["contrastive"], neither["contrastive"])
+    assert (both["particle"] - neither["particle"]).abs().item() > 1e-4
+
+
+def test_rebuilding_beside_adds_its_loss_and_trains_one_encoder() -> None:
+    torch.manual_seed(0)
+    config = compose_settings("pretrain", PretrainConfig, ["stage=metric", "metric.masked_weight=0.5"]).metric
+    encoder = random_encoder("tiny")
+    learner = MetricLearner(encoder, config, MaskedAutoencoder(encoder, 32, MASKED))
+    visible, hidden = draw_pieces(2, 8, 0.75, 1.0, torch.Generator().manual_seed(0))
+    batch = {
+        "input": torch.randn(2, 32, 32, 32), "target": torch.randn(2, 32, 32, 32), "visible": visible,
+        "hidden": hidden, "points": torch.rand(2, 6, 3) * 24 + 4, "label": torch.tensor([[0, 1, 0, 1, -1, -1]] * 2),
+    }  # fmt: skip
+    losses = learner(batch)
+    alone = MetricLearner(encoder, config)(batch)
+    rebuilt = MASKED.visible_weight * losses["visible"] + losses["masked"] + 0.01 * losses["fourier"]
+    torch.testing.assert_close(losses["loss"], alone["loss"] + 0.5 * rebuilt)
+    shared = {id(parameter) for parameter in encoder.parameters()}
+    assert len(list(learner.parameters())) == len({id(p) for p in learner.parameters()})
+    assert shared < {id(parameter) for parameter in learner.parameters()}

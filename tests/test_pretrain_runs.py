@@ -18,7 +18,7 @@ TINY = ["model=tiny", "device=cpu", "crop=32", "batch_size=4", "warmup_steps=2",
 METRIC = [
     "stage=metric", "metric.scene=[32,64,64]", "metric.classes_per_scene=3", "metric.particles_per_class=4",
     "metric.pool=1", "metric.refresh_every=100", "metric.snr=[0.5,0.5]", "metric.margin=4",
-    "metric.calibrate=false",
+    "metric.calibrate=false", "metric.masked_weight=0.5", "masked.decoder_width=24", "masked.decoder_heads=2",
 ]  # fmt: skip
 
 

@@ -2,16 +2,19 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from tomoseek.errors import InputError
+from tomoseek.simulate.imaging import form_images
 from tomoseek.simulate.microscope import (
     MicroscopeConfig,
     contrast_transfer,
     count_electrons,
     dose_damping,
+    draw_tilts,
     electrons_per_pixel,
     exposure_order,
     image_spectrum,
@@ -66,7 +69,7 @@ def test_transfer_at_low_frequency_is_the_amplitude_contrast() -> None:
 
 
 def test_exposures_go_outwards_from_zero_taking_sides_in_turn() -> None:
-    tilts = tilt_angles(MicroscopeConfig(tilt_range_degree=9, tilt_step_degree=3))
+    tilts = tilt_angles(9, 3)
     assert tilts == (-9, -6, -3, 0, 3, 6, 9)
     order = exposure_order(tilts)
     assert [tilts[int(index)] for index in torch.argsort(order)] == [0, 3, -3, 6, -6, 9, -9]
@@ -96,7 +99,58 @@ def test_shot_noise_has_the_variance_of_counting() -> None:
         assert float(image.var()) == pytest.approx(0.8 / electrons, rel=0.05)
 
 
-@pytest.mark.parametrize("setting", [{"defocus_um": [3, 2]}, {"snr": [0, 1]}, {"tilt_range_degree": 95}])
+def test_missing_tilts_are_left_out_and_the_first_exposure_never_is() -> None:
+    wide = MicroscopeConfig(tilt_range_degree=[40, 70], tilt_step_degree=[2, 4], missing_tilts=[0.3, 0.3])
+    drawn = [draw_tilts(wide, torch.Generator().manual_seed(seed)) for seed in range(60)]
+    assert all(0.0 in tilts for tilts in drawn)
+    assert min(max(tilts) for tilts in drawn) < 40 and 60 < max(max(tilts) for tilts in drawn) <= 70
+    whole = [draw_tilts(replace(wide, missing_tilts=[0, 0]), torch.Generator().manual_seed(s)) for s in range(60)]
+    assert sum(map(len, drawn)) / sum(map(len, whole)) == pytest.approx(0.71, abs=0.03)
+
+
+def test_tilts_that_leave_no_choice_draw_nothing() -> None:
+    draws = torch.Generator().manual_seed(0)
+    before = draws.get_state()
+    assert draw_tilts(MicroscopeConfig(), draws) == tilt_angles(60, 3)
+    assert torch.equal(draws.get_state(), before)
+
+
+def test_a_tilt_out_of_line_shows_its_image_that_much_aside() -> None:
+    steps = torch.arange(64.0) - 32
+    series = torch.exp(-(steps[:, None] ** 2 + steps**2) / (2 * 3.0**2))[None].repeat(2, 1, 1)
+    still, moved = form_images(
+        series, (0.0, 0.0), 10.0, torch.full((2,), 3.0), torch.zeros(2), torch.tensor([[0.0, 0.0], [20.0, -30.0]]),
+        MicroscopeConfig(),
+    )  # fmt: skip
+    assert torch.allclose(moved, still.roll((2, -3), (0, 1)), atol=1e-4 * float(still.abs().max()))
+
+
+def test_focus_changes_across_a_tilted_slab_only() -> None:
+    series = torch.randn(2, 32, 256, generator=torch.Generator().manual_seed(0))
+    plain = MicroscopeConfig()
+    sloped = replace(plain, defocus_gradient=True)
+
+    def images(defocus: float, microscope: MicroscopeConfig) -> torch.Tensor:
+        return form_images(series, (0.0, 60.0), 10.0, torch.full((2,), defocus), torch.zeros(2), None, microscope)
+
+    flat, tilted = images(3.0, sloped)
+    assert torch.allclose(flat, images(3.0, plain)[0], atol=1e-5)
+    change = 128 * 10.0 * 1e-4 * math.tan(math.radians(60))  # µm at the edge
+    # At x to the right of the axis the slab lies lower by x tan(60°).
+    assert torch.allclose(tilted[:, -1], images(3.0 - change, plain)[1][:, -1], atol=1e-5)
+    assert torch.allclose(tilted[:, 0], images(3.0 + change, plain)[1][:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"defocus_um": [3, 2]},
+        {"snr": [0, 1]},
+        {"tilt_range_degree": [60, 95]},
+        {"missing_tilts": [0, 1]},
+        {"misalignment_angstrom": [-1, 0]},
+    ],
+)
 def test_impossible_settings_are_refused(setting: dict[str, object]) -> None:
     with pytest.raises(InputError, match="microscope"):
         MicroscopeConfig(**setting)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from tomoseek.errors import InputError
 from tomoseek.geometry import points_to_indices
 from tomoseek.simulate import MicroscopeConfig, SceneConfig, builtin_density, simulate_tomogram
 from tomoseek.simulate.microscope import contrast_transfer
-from tomoseek.simulate.processing import ProcessingConfig, process
+from tomoseek.simulate.processing import ProcessingConfig, do_steps, draw_steps
 from tomoseek.simulate.processing_steps import (
     bin_and_resample,
     diffuse,
@@ -27,6 +27,7 @@ from tomoseek.simulate.processing_steps import (
 )
 
 ALL_ON: dict[str, Any] = {
+    "binned_share": 1.0,
     "binned_from": [1.2, 2.5],
     "deconvolution_share": 1.0,
     "denoised_share": 1.0,
@@ -40,6 +41,14 @@ MICROSCOPE = MicroscopeConfig()
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def process(
+    halves: tuple[torch.Tensor, torch.Tensor], defocus_um: float, config: ProcessingConfig, draws: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
+    steps = draw_steps(config, draws)
+    first, second = do_steps(halves, steps, 10.0, defocus_um, MICROSCOPE)
+    return first, second, steps
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -69,7 +78,7 @@ def test_steps_that_are_off_change_nothing_and_draw_nothing() -> None:
     draws = generator(3)
     before = draws.get_state()
     even, odd = noise(16, 20, 24), noise(16, 20, 24, seed=1)
-    first, second, steps = process((even, odd), 10.0, 3.0, MICROSCOPE, ProcessingConfig(), draws)
+    first, second, steps = process((even, odd), 3.0, ProcessingConfig(), draws)
     assert torch.equal(first, even) and torch.equal(second, odd) and steps == {}
     assert torch.equal(draws.get_state(), before)
 
@@ -77,9 +86,9 @@ def test_steps_that_are_off_change_nothing_and_draw_nothing() -> None:
 def test_the_same_generator_gives_the_same_steps_to_both_halves() -> None:
     even = noise(24, 32, 40)
     kept = even.clone()
-    first, second, steps = process((even, even), 10.0, 3.0, MICROSCOPE, ProcessingConfig(**ALL_ON), generator(1))
-    again, _, same = process((even, even), 10.0, 3.0, MICROSCOPE, ProcessingConfig(**ALL_ON), generator(1))
-    _, _, other = process((even, even), 10.0, 3.0, MICROSCOPE, ProcessingConfig(**ALL_ON), generator(2))
+    first, second, steps = process((even, even), 3.0, ProcessingConfig(**ALL_ON), generator(1))
+    again, _, same = process((even, even), 3.0, ProcessingConfig(**ALL_ON), generator(1))
+    _, _, other = process((even, even), 3.0, ProcessingConfig(**ALL_ON), generator(2))
     assert torch.equal(first, second) and torch.equal(first, again) and torch.equal(even, kept)
     assert json.loads(json.dumps(steps)) == same != other
     assert 1.2 <= steps["binned_from"] <= 2.5 and 20 <= steps["lowpass_angstrom"] <= 50
@@ -89,7 +98,7 @@ def test_a_share_is_the_part_of_runs_that_go_through_a_step() -> None:
     config = ProcessingConfig(quantised_share=0.3)
     small = (torch.zeros(2, 2, 2), torch.zeros(2, 2, 2))
     draws = generator(0)
-    took = [bool(process(small, 10.0, 3.0, MICROSCOPE, config, draws)[2]) for _ in range(400)]
+    took = [bool(process(small, 3.0, config, draws)[2]) for _ in range(400)]
     assert 0.23 < np.mean(took) < 0.37
 
 
@@ -127,8 +136,14 @@ def test_averages_fold_fine_detail_back_and_resampling_does_not() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"binned_from": [factor, factor], "averaged_share": 1.0} for factor in (1.3, 2.0, 2.7, 3.2)),
-        *({"binned_from": [factor, factor], "averaged_share": 0.0} for factor in (1.3, 2.0, 2.7, 3.2)),
+        *(
+            {"binned_share": 1.0, "binned_from": [factor, factor], "averaged_share": 1.0}
+            for factor in (1.3, 2.0, 2.7, 3.2)
+        ),
+        *(
+            {"binned_share": 1.0, "binned_from": [factor, factor], "averaged_share": 0.0}
+            for factor in (1.3, 2.0, 2.7, 3.2)
+        ),
         {"deconvolution_share": 1.0},
         {"denoised_share": 1.0},
         {"lowpass_share": 1.0},
@@ -140,7 +155,7 @@ def test_places_stay_where_they_are_and_dark(changes: dict[str, Any]) -> None:
     centre = (31.3, 35.8, 28.6)
     blob = -torch.exp(-(distances((64, 72, 64), centre) ** 2) / (2 * 4.5**2))
     blob += 0.02 * noise(*blob.shape)
-    result, _, steps = process((blob, blob), 10.0, 3.0, MICROSCOPE, ProcessingConfig(**changes), generator(0))
+    result, _, steps = process((blob, blob), 3.0, ProcessingConfig(**changes), generator(0))
     assert steps and not torch.equal(result, blob)
     assert centre_of_mass(result) == pytest.approx(centre, abs=0.1)
 
@@ -259,7 +274,7 @@ def test_particles_are_dark_after_every_step() -> None:
     places = points_to_indices(tomogram.points["ribosome"], 10.0).round().astype(int)
     assert len(places) > 3
     for seed in range(3):
-        first, second, _ = process(halves, 10.0, defocus, MICROSCOPE, ProcessingConfig(**ALL_ON), generator(seed))
+        first, second, _ = process(halves, defocus, ProcessingConfig(**ALL_ON), generator(seed))
         for half in (first, second):
             middles = [float(half[z - 3 : z + 4, y - 3 : y + 4, x - 3 : x + 4].mean()) for z, y, x in places]
             assert np.mean(middles) < float(half.median()) - robust_deviation(half)

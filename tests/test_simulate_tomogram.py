@@ -57,7 +57,7 @@ def test_truth_lies_on_the_density_to_half_a_voxel(densities: dict[str, torch.Te
     only = {"apo-ferritin": densities["apo-ferritin"]}
     scene = SceneConfig(shape=[48, 96, 96], gap_angstrom=80.0, **EMPTY)
     specimen = build_specimen(only, {"apo-ferritin": 8}, scene, generator(1), CPU)
-    wide = MicroscopeConfig(tilt_range_degree=60.0)
+    wide = MicroscopeConfig(tilt_range_degree=[60.0, 60.0])
     image, same, _ = image_specimen(specimen, scene, wide, generator(1), None)
     assert torch.equal(image, same)
     indices = points_to_indices(specimen.points_xyz["apo-ferritin"], 10.0)

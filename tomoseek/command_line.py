@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
 import yaml
@@ -159,13 +160,23 @@ def _shown(config_name: str) -> str:
     parts = [text.rstrip()]
     for entry in yaml.safe_load(text).get("defaults", []):
         for group, option in entry.items() if isinstance(entry, dict) else ():
-            folder = CONFIG_DIR / group
+            folder = CONFIG_DIR / group.partition("@")[0]
             if folder.is_dir() and option is not None:
                 choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-                parts += ["", f"{group}:   # {group}={option}; choices: {choices}"]
-                body = (folder / f"{option}.yaml").read_text().rstrip()
-                parts += [f"  {line}" if line else "" for line in body.splitlines()]
+                place = group.partition("@")[2] or group
+                parts += ["", f"{place}:   # {group}={option}; choices: {choices}"]
+                parts += [f"  {line}" if line else "" for line in _option(folder, option)]
         if isinstance(entry, str) and entry not in ("base", "_self_"):
             parts += ["", f"# and all settings of {entry}, with these defaults where nothing else is said above:"]
             parts += ["", _shown(entry)]
     return "\n".join(parts)
+
+
+def _option(folder: Path, name: str) -> list[str]:
+    """Return the lines of a group's choice, and of the choice that it changes."""
+    text = (folder / f"{name}.yaml").read_text().rstrip()
+    lines = text.splitlines()
+    for entry in (yaml.safe_load(text) or {}).get("defaults", []):
+        if entry != "_self_":
+            lines += [f"# and all settings of {entry}, where nothing else is said above:", *_option(folder, entry)]
+    return lines

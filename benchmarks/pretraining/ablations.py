@@ -80,7 +80,7 @@ def unlabeled_project(folder: Path) -> Path:
         snr = float(np.geomspace(0.02, 0.5, NUM_UNLABELED)[index])
         tomogram = simulate_tomogram(
             densities, dict.fromkeys(densities, 16),
-            SceneConfig(shape=[96, 256, 256], small_proteins=[0, 60]),
+            SceneConfig(shape=[96, 256, 256], crowding=[0.0, 0.01], crowd_kda=[30.0, 120.0]),
             MicroscopeConfig(snr=[snr, snr], defocus_um=[1.5, 6.0]), UNLABELED_SEED + index,
         )  # fmt: skip
         write_volumes(root, f"unlabeled_{index}", tomogram, 10.0)

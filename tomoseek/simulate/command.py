@@ -20,6 +20,7 @@ from tomoseek.simulate.builtin import BUILTIN, builtin_density
 from tomoseek.simulate.maps import HOLLOW_RADIUS, find_map, load_density
 from tomoseek.simulate.microscope import MicroscopeConfig
 from tomoseek.simulate.placing import bounding_radius
+from tomoseek.simulate.processing import ProcessingConfig
 from tomoseek.simulate.scene import IceConfig, SceneConfig
 from tomoseek.simulate.tomogram import SimulatedTomogram, simulate_tomogram
 from tomoseek.tomograms.copick_tomograms import add_tomogram
@@ -52,6 +53,7 @@ class SimulateConfig:
     seed: int
     ice: IceConfig
     microscope: MicroscopeConfig
+    processing: ProcessingConfig
 
     def __post_init__(self) -> None:
         if self.num_runs < 1 or self.counts < 0 or min((self.counts_of or {}).values(), default=0) < 0:
@@ -92,6 +94,7 @@ def run(config: SimulateConfig) -> None:
         {
             "scene": asdict(scene),
             "microscope": asdict(config.microscope),
+            "processing": asdict(config.processing),
             "counts": counts,
             "densities": sources,
             "twin": config.twin,
@@ -110,8 +113,9 @@ def run(config: SimulateConfig) -> None:
         print(f"twin of {config.twin}: {sum(map(len, fixed.values()))} particles at their real places")
     for name, seed in progress(todo, "simulate", "tomogram"):
         tomogram = simulate_tomogram(
-            densities, counts, scene, config.microscope, seed, device, fixed_points=fixed or None
-        )
+            densities, counts, scene, config.microscope, seed, device, fixed_points=fixed or None,
+            processing=config.processing,
+        )  # fmt: skip
         _write_run(root, name, tomogram, scene.voxel_spacing, config.halves)
         # Written last: a run without its record is not finished, and made again.
         record = {

@@ -1,4 +1,4 @@
-"""Distractors: vesicles with a bilayer, and gold beads."""
+"""Distractors: vesicles and organelle walls with proteins in their bilayers, and gold beads."""
 
 import math
 from dataclasses import dataclass
@@ -54,6 +54,39 @@ def random_vesicle(low_xyz: Tensor, high_xyz: Tensor, radius: float, generator: 
     angle = 2 * math.pi * float(torch.rand((), generator=generator))
     cos, sin = math.cos(angle), math.sin(angle)
     return Vesicle(centre, semi_axes, torch.tensor([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]]))
+
+
+def random_wall(low_xyz: Tensor, high_xyz: Tensor, generator: torch.Generator) -> list[Vesicle]:
+    """Draw a piece of an organelle's membrane that crosses the field: one bilayer, or two as around mitochondria.
+
+    It is a sphere far larger than the field, cut where the field ends. Two bilayers lie 150 to 300 Å apart.
+    """
+    radius = 3000.0 + 9000.0 * float(torch.rand((), generator=generator))
+    through = low_xyz + (high_xyz - low_xyz) * torch.rand(3, generator=generator)
+    angle = 2 * math.pi * float(torch.rand((), generator=generator))
+    rise = 0.3 * (2 * float(torch.rand((), generator=generator)) - 1)  # walls along the slab hide in the missing wedge
+    towards = torch.tensor([math.cos(angle), math.sin(angle), rise])
+    centre = through + radius * towards / towards.norm()
+    apart = 150.0 + 150.0 * float(torch.rand((), generator=generator))
+    radii = [radius, radius - apart] if float(torch.rand((), generator=generator)) < 0.5 else [radius]
+    return [Vesicle(centre, torch.full((3,), each), torch.eye(3)) for each in radii]
+
+
+def places_on(vesicle: Vesicle, low_xyz: Tensor, high_xyz: Tensor, wanted: int, generator: torch.Generator) -> Tensor:
+    """Draw up to ``wanted`` points ``(n, 3)`` Å in the middle of a bilayer, inside a box.
+
+    Points of the box are moved onto the surface along its steepest descent, which is exact enough for spheres.
+    """
+    points = low_xyz + (high_xyz - low_xyz) * torch.rand(20 * wanted, 3, generator=generator)
+    near = vesicle.shell_distance(points).abs() < 300.0
+    points = points[near]
+    for _ in range(3):
+        own = (points - vesicle.centre_xyz) @ vesicle.turn
+        slope = own / vesicle.semi_axes**2
+        normal = slope / slope.norm(dim=1, keepdim=True).clamp_min(1e-12) @ vesicle.turn.T
+        points = points - vesicle.shell_distance(points)[:, None] * normal
+    inside = ((points >= low_xyz) & (points <= high_xyz)).all(1)
+    return points[inside][:wanted]
 
 
 def add_vesicle(volume: Tensor, vesicle: Vesicle, voxel_spacing: float) -> None:

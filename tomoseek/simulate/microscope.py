@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tomoseek.errors import InputError
+from tomoseek.simulate.ranges import draw_if_open
 
 ELECTRON_REST_KEV = 510.999
 
@@ -27,6 +28,12 @@ class MicroscopeConfig:
         Tilts go from minus to plus this angle.
     tilt_step_degree
         Between tilts.
+    missing_tilts
+        Share of the tilts that were thrown away, at random.
+    misalignment_angstrom
+        Standard deviation of each tilt's shift along either axis of the image.
+    defocus_gradient
+        Whether focus changes across a tilted specimen, which lies higher on one side of the tilt axis.
     voltage_kv
         Acceleration voltage.
     spherical_aberration_mm
@@ -55,8 +62,11 @@ class MicroscopeConfig:
         Of the back-projection filter, cycles per voxel.
     """
 
-    tilt_range_degree: float = 60.0
-    tilt_step_degree: float = 3.0
+    tilt_range_degree: list[float] = field(default_factory=lambda: [60.0, 60.0])
+    tilt_step_degree: list[float] = field(default_factory=lambda: [3.0, 3.0])
+    missing_tilts: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    misalignment_angstrom: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    defocus_gradient: bool = False
     voltage_kv: float = 300.0
     spherical_aberration_mm: float = 2.7
     amplitude_contrast: float = 0.07
@@ -76,10 +86,15 @@ class MicroscopeConfig:
             pair = getattr(self, name)
             if pair is not None and (len(pair) != 2 or not 0 < pair[0] <= pair[1]):
                 raise InputError(f"microscope.{name}: expected [low, high] with 0 < low <= high, found {list(pair)}")
-        if not 0 < self.tilt_step_degree <= self.tilt_range_degree <= 90:
+        for name, most in (("missing_tilts", 0.9), ("misalignment_angstrom", math.inf)):
+            pair = getattr(self, name)
+            if len(pair) != 2 or not 0 <= pair[0] <= pair[1] <= most:
+                raise InputError(f"microscope.{name}: expected [low, high] from 0 to {most:g}, found {list(pair)}")
+        step, end = self.tilt_step_degree, self.tilt_range_degree
+        if len(step) != 2 or len(end) != 2 or not 0 < step[0] <= step[1] <= end[0] <= end[1] <= 90:
             raise InputError(
-                "microscope: expected 0 < tilt_step_degree <= tilt_range_degree <= 90, found "
-                f"{self.tilt_step_degree} and {self.tilt_range_degree}"
+                "microscope: expected pairs [low, high] with 0 < tilt_step_degree <= tilt_range_degree <= 90, found "
+                f"{list(step)} and {list(end)}"
             )
         if not 0 < self.ramp_cutoff <= 0.5 or self.ramp_falloff <= 0:
             raise InputError(
@@ -88,10 +103,23 @@ class MicroscopeConfig:
             )
 
 
-def tilt_angles(microscope: MicroscopeConfig) -> tuple[float, ...]:
+def tilt_angles(tilt_range_degree: float, tilt_step_degree: float) -> tuple[float, ...]:
     """Return the tilts in degrees, from negative to positive, symmetric about zero."""
-    each_side = math.floor(microscope.tilt_range_degree / microscope.tilt_step_degree + 1e-6)
-    return tuple(microscope.tilt_step_degree * index for index in range(-each_side, each_side + 1))
+    each_side = math.floor(tilt_range_degree / tilt_step_degree + 1e-6)
+    return tuple(tilt_step_degree * index for index in range(-each_side, each_side + 1))
+
+
+def draw_tilts(microscope: MicroscopeConfig, generator: torch.Generator) -> tuple[float, ...]:
+    """Draw range, step and missing tilts of one run; nothing is drawn where the settings leave no choice."""
+    most = draw_if_open(microscope.tilt_range_degree, generator)
+    step = draw_if_open(microscope.tilt_step_degree, generator)
+    tilts = tilt_angles(most, step)
+    share = draw_if_open(microscope.missing_tilts, generator)
+    if share == 0:
+        return tilts
+    kept = torch.rand(len(tilts), generator=generator) >= share
+    kept[len(tilts) // 2] = True
+    return tuple(tilt for tilt, keep in zip(tilts, kept.tolist(), strict=True) if keep)
 
 
 def exposure_order(tilts_degree: tuple[float, ...]) -> Tensor:

@@ -56,6 +56,30 @@ def bounding_radius(density: Tensor, voxel_spacing: float) -> float:
     return (float(solid.float().norm(dim=1).max()) + 0.5) * voxel_spacing
 
 
+def turned_copies(density: Tensor, rotations: Tensor, rest_xyz: Tensor | None = None) -> Tensor:
+    """Turn a density ``(n, n, n)`` by each of ``(m, 3, 3)`` rotations: ``(m, n, n, n)``.
+
+    Parameters
+    ----------
+    density
+        n odd.
+    rotations
+        From the density's axes to the turned ones, x y z.
+    rest_xyz
+        ``(m, 3)`` voxels by which the centre of each copy lies off the central voxel; None: not at all.
+    """
+    half = density.shape[0] // 2
+    steps = torch.arange(-half, half + 1, dtype=torch.float32, device=density.device)
+    z, y, x = torch.meshgrid(steps, steps, steps, indexing="ij")
+    away = torch.stack([x, y, z], -1).expand(len(rotations), -1, -1, -1, -1)  # (m, n, n, n, 3)
+    if rest_xyz is not None:
+        away = away - rest_xyz[:, None, None, None]
+    # Row vectors times R: the inverse rotation, from the tomogram back into the density.
+    grid = torch.einsum("mzyxi,mij->mzyxj", away, rotations) / half
+    source = density[None, None].expand(len(grid), -1, -1, -1, -1)
+    return torch.nn.functional.grid_sample(source, grid, align_corners=True)[:, 0]
+
+
 def add_particles(volume: Tensor, density: Tensor, points_xyz: Tensor, rotations: Tensor, voxel_spacing: float) -> None:
     """Add turned copies of a density to a volume, centred at sub-voxel places; parts outside are cut off.
 
@@ -74,20 +98,14 @@ def add_particles(volume: Tensor, density: Tensor, points_xyz: Tensor, rotations
         return
     size = density.shape[0]
     half = size // 2
-    steps = torch.arange(-half, half + 1, dtype=torch.float32, device=volume.device)
-    z, y, x = torch.meshgrid(steps, steps, steps, indexing="ij")
-    offsets_xyz = torch.stack([x, y, z], -1)  # (n, n, n, 3)
     index_zyx = torch.as_tensor(points_to_indices(points_xyz.numpy(), voxel_spacing)).float()  # (m, 3)
     nearest = index_zyx.round()
     rest_xyz = (index_zyx - nearest).flip(1).to(volume.device)
-    source = density.to(volume.device)[None, None]
+    source = density.to(volume.device)
     for first in range(0, len(points_xyz), _BATCH):
         batch = slice(first, first + _BATCH)
-        away = offsets_xyz - rest_xyz[batch, None, None, None]  # (m, n, n, n, 3)
-        # Row vectors times R: the inverse rotation, from the tomogram back into the density.
-        grid = torch.einsum("mzyxi,mij->mzyxj", away, rotations[batch].to(volume.device)) / half
-        copies = torch.nn.functional.grid_sample(source.expand(len(grid), -1, -1, -1, -1), grid, align_corners=True)
-        for copy, corner in zip(copies[:, 0], (nearest[batch] - half).long().tolist(), strict=True):
+        copies = turned_copies(source, rotations[batch].to(volume.device), rest_xyz[batch])
+        for copy, corner in zip(copies, (nearest[batch] - half).long().tolist(), strict=True):
             inside = [slice(max(0, -c), min(size, n - c)) for c, n in zip(corner, volume.shape, strict=True)]
             if any(cut.start >= cut.stop for cut in inside):
                 continue

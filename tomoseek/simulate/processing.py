@@ -19,7 +19,7 @@ from tomoseek.simulate.processing_steps import (
     sloped,
     wiener_filter,
 )
-from tomoseek.simulate.scene import draw, draw_count
+from tomoseek.simulate.ranges import draw, draw_count
 
 
 @dataclass(kw_only=True, slots=True)
@@ -30,8 +30,8 @@ class ProcessingConfig:
 
     Attributes
     ----------
-    binned_from
-        Voxels so many times as large as the tomogram's, brought back to its own grid; ``[1, 1]``: none.
+    binned_share, binned_from
+        Stored with voxels so many times as large as the tomogram's, and brought back to its own grid.
     averaged_share
         Of the runs that are binned, those whose large voxels are averages; the others are resampled without aliasing.
     deconvolution_share
@@ -59,7 +59,8 @@ class ProcessingConfig:
         Robust standard deviations on each side of the median that the 256 levels cover.
     """
 
-    binned_from: list[float] = field(default_factory=lambda: [1.0, 1.0])
+    binned_share: float = 0.0
+    binned_from: list[float] = field(default_factory=lambda: [1.2, 3.2])
     averaged_share: float = 0.5
     deconvolution_share: float = 0.0
     deconvolution_strength: list[float] = field(default_factory=lambda: [0.6, 1.2])
@@ -88,45 +89,10 @@ class ProcessingConfig:
             raise InputError(
                 f"processing.contrast_slope: expected [low, high] with -1 < low <= high < 1, found {list(slope)}"
             )
-        for name in ("averaged", "deconvolution", "denoised", "lowpass", "quantised"):
+        for name in ("binned", "averaged", "deconvolution", "denoised", "lowpass", "quantised"):
             share = getattr(self, f"{name}_share")
             if not 0 <= share <= 1:
                 raise InputError(f"processing.{name}_share: expected a share from 0 to 1, found {share}")
-
-
-def process(
-    halves: tuple[Tensor, Tensor],
-    voxel_spacing: float,
-    defocus_um: float,
-    microscope: MicroscopeConfig,
-    config: ProcessingConfig,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """Draw steps and do them to both halves of a tomogram.
-
-    Parameters
-    ----------
-    halves
-        Two ``(z, y, x)``; they are not changed.
-    voxel_spacing
-        Å.
-    defocus_um
-        Underfocus that they were recorded with.
-    microscope
-        Optics.
-    config
-        Which steps; those that are off draw nothing.
-    generator
-        On the CPU.
-
-    Returns
-    -------
-    tuple
-        Both halves, and what was drawn (see `draw_steps`).
-    """
-    steps = draw_steps(config, generator)
-    first, second = do_steps(halves, steps, voxel_spacing, defocus_um, microscope)
-    return first, second, steps
 
 
 def draw_steps(config: ProcessingConfig, generator: torch.Generator) -> dict[str, Any]:
@@ -136,7 +102,7 @@ def draw_steps(config: ProcessingConfig, generator: torch.Generator) -> dict[str
         return share > 0 and float(torch.rand((), generator=generator)) < share
 
     steps: dict[str, Any] = {}
-    if config.binned_from[1] > 1:
+    if takes_part(config.binned_share):
         steps["binned_from"] = draw(config.binned_from, generator)
         steps["averaged"] = takes_part(config.averaged_share)
     if takes_part(config.deconvolution_share):
@@ -162,7 +128,21 @@ def do_steps(
     defocus_um: float,
     microscope: MicroscopeConfig,
 ) -> list[Tensor]:
-    """Do to every ``(z, y, x)`` of one shape the steps that `draw_steps` drew; the other parameters are `process`'s."""
+    """Do to every volume the steps that `draw_steps` drew.
+
+    Parameters
+    ----------
+    volumes
+        ``(z, y, x)`` of one shape; they are not changed.
+    steps
+        What was drawn.
+    voxel_spacing
+        Å.
+    defocus_um
+        Underfocus that they were recorded with.
+    microscope
+        Optics.
+    """
     done = list(volumes)
     if "binned_from" in steps:
         done = [bin_and_resample(volume, steps["binned_from"], steps["averaged"]) for volume in done]

@@ -1,4 +1,4 @@
-"""The specimen: particles, membranes and gold beads in a slab of ice, nothing overlapping."""
+"""The specimen: particles, membranes, filaments, gold beads and a crowd in a slab of ice, nothing overlapping."""
 
 from dataclasses import dataclass, field
 
@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tomoseek.errors import InputError
-from tomoseek.simulate.assemblies import random_assembly
-from tomoseek.simulate.membranes import add_gold_bead, add_vesicle, random_vesicle
+from tomoseek.simulate.crowd import fill_crowd
+from tomoseek.simulate.distractors import Membranes, add_filaments, add_membranes
+from tomoseek.simulate.membranes import add_gold_bead
 from tomoseek.simulate.placing import Room, add_particles, bounding_radius
+from tomoseek.simulate.ranges import draw, draw_count
 from tomoseek.simulate.symmetry import random_rotations
 
 
@@ -24,8 +26,15 @@ class IceConfig:
         Of the ice; particles lie inside it, and it takes electrons. It may be thicker than the tomogram.
     gap_angstrom
         Between the bounding spheres of neighbours. Negative lets particles that are no spheres interlock.
-    vesicles, gold_beads, small_proteins
-        How many. Small proteins (30 to 120 kDa) are unlabelled clutter.
+    vesicles, walls, filaments, gold_beads
+        How many. A wall is a piece of an organelle's membrane, one bilayer or two, that crosses the field. Filaments
+        are actin, microtubules and nucleic acids.
+    membrane_proteins
+        How many in each bilayer, 50 to 600 kDa, unlabelled.
+    crowding
+        Share of the ice's volume that unlabelled proteins take; 0.2 to 0.3 in cells.
+    crowd_kda
+        Lightest and heaviest of them.
     vesicle_radius_angstrom
         In the plane of the ice.
     gold_diameter_angstrom
@@ -36,16 +45,24 @@ class IceConfig:
     gap_angstrom: float = 0.0
     vesicles: list[int] = field(default_factory=lambda: [0, 1])
     gold_beads: list[int] = field(default_factory=lambda: [0, 2])
-    small_proteins: list[int] = field(default_factory=lambda: [0, 0])
+    walls: list[int] = field(default_factory=lambda: [0, 0])
+    filaments: list[int] = field(default_factory=lambda: [0, 0])
+    membrane_proteins: list[int] = field(default_factory=lambda: [0, 0])
+    crowding: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    crowd_kda: list[float] = field(default_factory=lambda: [20.0, 3000.0])
     vesicle_radius_angstrom: list[float] = field(default_factory=lambda: [250.0, 500.0])
     gold_diameter_angstrom: float = 100.0
 
     def __post_init__(self) -> None:
-        lengths = ("thickness_angstrom", "vesicle_radius_angstrom")
-        for name in (*lengths, "vesicles", "gold_beads", "small_proteins"):
+        counts = ("vesicles", "walls", "filaments", "membrane_proteins", "gold_beads")
+        for name in ("thickness_angstrom", "vesicle_radius_angstrom", "crowding", "crowd_kda", *counts):
             pair = getattr(self, name)
             if len(pair) != 2 or not 0 <= pair[0] <= pair[1]:
                 raise InputError(f"ice.{name}: expected [low, high] with 0 <= low <= high, found {list(pair)}")
+        if self.crowding[1] > 0.4:
+            raise InputError(f"ice.crowding: expected at most 0.4, where no more fits, found {list(self.crowding)}")
+        if self.crowd_kda[0] < 10:
+            raise InputError(f"ice.crowd_kda: expected at least 10 kDa, found {list(self.crowd_kda)}")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -85,8 +102,14 @@ class Specimen:
         For each complex ``(n, 3, 3)``: from the density's axes to the tomogram's, x y z.
     thickness_angstrom
         Of the ice.
+    slab
+        First voxel along z that the ice fills, and one past the last.
     gold_xyz
         ``(n, 3)`` Å, centres of beads.
+    crowd_xyz
+        ``(n, 3)`` Å, centres of unlabelled proteins as heavy as particles.
+    clutter_xyz
+        ``(n, 3)`` Å, points on what is no particle: bilayers, filaments, beads.
     distractors
         How many of each kind.
     """
@@ -95,7 +118,10 @@ class Specimen:
     points_xyz: dict[str, NDArray[np.float64]]
     rotations: dict[str, NDArray[np.float64]]
     thickness_angstrom: float
+    slab: tuple[int, int]
     gold_xyz: NDArray[np.float64]
+    crowd_xyz: NDArray[np.float64]
+    clutter_xyz: NDArray[np.float64]
     distractors: dict[str, int]
 
 
@@ -139,11 +165,9 @@ def build_specimen(
     for name, given in fixed_points.items():
         for point in given:
             room.occupy(torch.as_tensor(point, dtype=torch.float32), radii[name])
-    for _ in range(draw_count(scene.vesicles, generator)):
-        vesicle = random_vesicle(low, high, draw(scene.vesicle_radius_angstrom, generator), generator)
-        if room.is_free_of(vesicle):
-            room.vesicles.append(vesicle)
-            add_vesicle(volume, vesicle, spacing)
+    membranes = Membranes(scene.vesicles, scene.vesicle_radius_angstrom, scene.walls, scene.membrane_proteins)
+    on_membranes, num_proteins = add_membranes(volume, room, membranes, spacing, generator)
+    on_filaments, num_filaments = add_filaments(volume, room, scene.filaments, spacing, generator)
     bead_radius = scene.gold_diameter_angstrom / 2
     beads = _find_places(room, bead_radius, draw_count(scene.gold_beads, generator), generator)
     for bead in beads:
@@ -163,14 +187,19 @@ def build_specimen(
         points_xyz[name] = points.double().numpy()
         rotations[name] = turned.double().numpy()
 
-    num_small = 0
-    for _ in range(draw_count(scene.small_proteins, generator)):
-        protein = random_assembly(generator, spacing, (30.0, 120.0), ("C1", "C2"))
-        places = _find_places(room, bounding_radius(protein, spacing), 1, generator)
-        add_particles(volume, protein, places, random_rotations(len(places), generator), spacing)
-        num_small += len(places)
-    distractors = {"vesicles": len(room.vesicles), "gold_beads": len(beads), "small_proteins": num_small}
-    return Specimen(volume, points_xyz, rotations, thickness, beads.double().numpy(), distractors)
+    share = draw(scene.crowding, generator)
+    layers = round(float(low[2]) / spacing), round(float(high[2]) / spacing) + 1
+    crowd, num_crowd = np.zeros((0, 3)), 0
+    if share:
+        lightest, heaviest = scene.crowd_kda
+        crowd, num_crowd = fill_crowd(volume, layers, share, (lightest, heaviest), spacing, generator)
+    distractors = {
+        "vesicles": len(room.vesicles), "membrane_proteins": num_proteins, "filaments": num_filaments,
+        "gold_beads": len(beads), "crowd": num_crowd,
+    }  # fmt: skip
+    gold = beads.double().numpy()
+    clutter = np.concatenate([on_membranes, on_filaments, gold])
+    return Specimen(volume, points_xyz, rotations, thickness, layers, gold, crowd, clutter, distractors)
 
 
 def _find_places(room: Room, radius: float, count: int, generator: torch.Generator) -> Tensor:
@@ -182,13 +211,3 @@ def _find_places(room: Room, radius: float, count: int, generator: torch.Generat
             break
         places.append(place)
     return torch.stack(places) if places else torch.zeros(0, 3)
-
-
-def draw(pair: list[float], generator: torch.Generator) -> float:
-    """Draw evenly between low and high."""
-    return pair[0] + (pair[1] - pair[0]) * float(torch.rand((), generator=generator))
-
-
-def draw_count(pair: list[int], generator: torch.Generator) -> int:
-    """Draw a whole number from low to high, both included."""
-    return int(torch.randint(pair[0], pair[1] + 1, (), generator=generator))

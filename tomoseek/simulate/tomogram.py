@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tomoseek.geometry import points_to_indices
+from tomoseek.simulate.imaging import form_images
 from tomoseek.simulate.microscope import (
     MicroscopeConfig,
     count_electrons,
+    draw_tilts,
     electrons_per_pixel,
     exposure_order,
-    image_spectrum,
-    tilt_angles,
 )
+from tomoseek.simulate.processing import ProcessingConfig, do_steps, draw_steps
 from tomoseek.simulate.projection import (
     TiltGeometry,
     back_project,
@@ -27,7 +28,8 @@ from tomoseek.simulate.projection import (
     ramp_filter,
     tilt_geometry,
 )
-from tomoseek.simulate.scene import SceneConfig, Specimen, build_specimen, draw
+from tomoseek.simulate.ranges import draw, draw_if_open
+from tomoseek.simulate.scene import SceneConfig, Specimen, build_specimen
 
 # The matrices of a full-size tilt series take some 200 MB, and runs of a project share them.
 _geometry = functools.lru_cache(maxsize=1)(tilt_geometry)
@@ -41,11 +43,14 @@ class SimulatedTomogram:
     ----------
     full, even, odd
         ``(z, y, x)`` float32, protein dark, ice near 0. The halves hold independent halves of the dose of
-        every tilt, so they share wedge and contrast transfer, and differ in noise; full is their mean.
+        every tilt, so they share wedge and contrast transfer, and differ in noise; full is their mean, before
+        all three are processed.
     points
         For each complex ``(n, 3)`` x y z in Å.
     rotations
         For each complex ``(n, 3, 3)``, from the density's axes to the tomogram's, x y z.
+    crowd_xyz, clutter_xyz, slab
+        See `tomoseek.simulate.scene.Specimen`.
     metadata
         Seed, what was drawn, and the measured signal to noise; JSON-serialisable.
     """
@@ -55,6 +60,9 @@ class SimulatedTomogram:
     odd: Tensor
     points: dict[str, NDArray[np.float64]]
     rotations: dict[str, NDArray[np.float64]]
+    crowd_xyz: NDArray[np.float64]
+    clutter_xyz: NDArray[np.float64]
+    slab: tuple[int, int]
     metadata: dict[str, Any]
 
 
@@ -67,6 +75,7 @@ def simulate_tomogram(
     seed: int,
     device: torch.device | str = "cpu",
     fixed_points: dict[str, NDArray[np.float64]] | None = None,
+    processing: ProcessingConfig | None = None,
 ) -> SimulatedTomogram:
     """Simulate one tomogram.
 
@@ -86,12 +95,19 @@ def simulate_tomogram(
         Where to compute.
     fixed_points
         ``(n, 3)`` Å x y z of particles whose places are given; they come on top of ``counts``.
+    processing
+        What is done to the reconstruction; None: nothing.
     """
     device = torch.device(device)
     generator = torch.Generator().manual_seed(seed)
     specimen = build_specimen(densities, counts, scene, generator, device, fixed_points)
     noise = torch.Generator(device).manual_seed(seed)
     even, odd, measured = image_specimen(specimen, scene, microscope, generator, noise)
+    full = (even + odd) / 2
+    steps = draw_steps(processing or ProcessingConfig(), generator)
+    if steps:  # some are not linear: what is done to the mean is not the mean of what is done to the halves
+        volumes = (full, even, odd)
+        full, even, odd = do_steps(volumes, steps, scene.voxel_spacing, measured["defocus_um"], microscope)
     metadata = {
         "seed": seed,
         "voxel_spacing": scene.voxel_spacing,
@@ -99,9 +115,13 @@ def simulate_tomogram(
         "thickness_angstrom": specimen.thickness_angstrom,
         "num_particles": {name: len(points) for name, points in specimen.points_xyz.items()},
         "distractors": specimen.distractors,
+        "processing": steps,
         **measured,
     }
-    return SimulatedTomogram((even + odd) / 2, even, odd, specimen.points_xyz, specimen.rotations, metadata)
+    return SimulatedTomogram(
+        full, even, odd, specimen.points_xyz, specimen.rotations, specimen.crowd_xyz, specimen.clutter_xyz,
+        specimen.slab, metadata,
+    )  # fmt: skip
 
 
 def image_specimen(
@@ -128,7 +148,7 @@ def image_specimen(
         Even and odd ``(z, y, x)``, and what was drawn and measured.
     """
     device = specimen.density.device
-    tilts = tilt_angles(microscope)
+    tilts = draw_tilts(microscope, generator)
     num_z, _, num_x = specimen.density.shape
     geometry = _geometry(tilts, (num_z, num_x), device)
     defocus = draw(microscope.defocus_um, generator)
@@ -138,10 +158,9 @@ def image_specimen(
     dose_before = (exposure_order(tilts) + 0.5) * dose / len(tilts)
 
     series = project(specimen.density, geometry)  # (t, y, d)
-    spectrum = image_spectrum(series, scene.voxel_spacing, defocus + jitter, dose_before, microscope)
-    for index in range(len(tilts)):
-        series[index] = torch.fft.irfft2(spectrum[index], s=series.shape[1:])
-    del spectrum
+    stray = draw_if_open(microscope.misalignment_angstrom, generator)
+    shifts = stray * torch.randn(len(tilts), 2, generator=generator) if stray else None
+    series = form_images(series, tilts, scene.voxel_spacing, defocus + jitter, dose_before, shifts, microscope)
 
     electrons = electrons_per_pixel(tilts, dose, scene.voxel_spacing, specimen.thickness_angstrom, microscope)
     # The relative variance of a Poisson count is one over its mean.
@@ -160,6 +179,7 @@ def image_specimen(
     measured = {
         "tilts_degree": list(tilts),
         "defocus_um": defocus,
+        "misalignment_angstrom": stray,
         "total_dose": dose,
         "electrons_per_pixel": [round(value, 3) for value in electrons.tolist()],
         "snr": float(snr.mean()),

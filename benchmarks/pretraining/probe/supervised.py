@@ -81,12 +81,12 @@ def logits_and_labels(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Draw a batch of crops, each with a labelled particle somewhere in it; the last class is background."""
     crops = [draw_crop(around_one(scene, config, random), config, random) for _ in range(BATCH)]
-    fused = encoder(torch.from_numpy(np.stack([crop for crop, _, _ in crops]))[:, None].to(device)).stride4
+    fused = encoder(torch.from_numpy(np.stack([crop.volume for crop in crops]))[:, None].to(device)).stride4
     logits, labels = [], []
-    for sample, (_, points, label) in zip(fused, crops, strict=True):
-        at = sample_features(sample[None], torch.from_numpy(points)[None].to(device))[0]  # m c
+    for sample, crop in zip(fused, crops, strict=True):
+        at = sample_features(sample[None], torch.from_numpy(crop.points)[None].to(device))[0]  # m c
         logits.append(functional.linear(at, head.weight.flatten(1), head.bias))
-        labels.append(torch.from_numpy(np.where(label < 0, head.out_channels - 1, label)).to(device))
+        labels.append(torch.from_numpy(np.where(crop.label < 0, head.out_channels - 1, crop.label)).to(device))
     return torch.cat(logits).float(), torch.cat(labels)
 
 
