@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pretrain.config import MetricConfig, PretrainConfig
-from pretrain.implant import implant
+from pretrain.contrast import standing_out
+from pretrain.implant import Host, implant
 from pretrain.masked_crops import find_sources, hide
 from pretrain.metric import PADDING
 from pretrain.scene_crops import Scene, draw_crops
@@ -73,19 +74,19 @@ def make_scene(
     densities: dict[str, Tensor],
     seed: int,
     device: torch.device,
-    source: tuple[Tomogram, ...] | None = None,
+    host: Host | None = None,
 ) -> Scene:
     """Simulate one tomogram of the given classes.
 
-    With a ``source`` the particles are set into a piece of that tomogram instead.
+    With a ``host`` the particles are set into a piece of that tomogram instead.
     """
     random = np.random.default_rng(seed)
     counts = dict.fromkeys(densities, config.particles_per_class)
-    in_situ = not source and random.random() < config.in_situ_share
-    low, high = np.log(config.implant_contrast if source else config.in_situ_snr if in_situ else config.snr)
+    in_situ = not host and random.random() < config.in_situ_share
+    low, high = np.log(config.implant_contrast if host else config.in_situ_snr if in_situ else config.snr)
     strength = float(np.exp(random.uniform(low, high)))
-    if source:
-        halves, implanted = implant(source, densities, counts, config.scene, config.microscope, strength, seed, device)
+    if host:
+        halves, implanted = implant(host, densities, counts, config.scene, config.microscope, strength, seed, device)
         return scene_of(halves, [implanted[name] for name in densities], voxel_spacing)
     ice = dataclasses.asdict(config.in_situ if in_situ else config.ice)
     tomogram = simulate_tomogram(
@@ -150,6 +151,7 @@ class AssemblyCrops:
         self.device = device
         self.sources = find_sources(config) if config.data.project else []
         self.voxel_spacing = common_spacing(self.sources) if self.sources else config.model.voxel_spacing
+        self._hosts: dict[int, Host] = {}
         self._pool: OrderedDict[int, tuple[Scene, Scene]] = OrderedDict()
 
     def pair(self, number: int) -> tuple[Scene, Scene]:
@@ -161,11 +163,11 @@ class AssemblyCrops:
             names: list[int | str] = [metric.maps[k] for k in random.permutation(len(metric.maps))[:num_maps]]
             names += draw_numbers(metric, metric.classes_per_scene - len(names), random)
             seeds = [int(v) for v in random.integers(2**40, size=2)]
-            sources = [self._draw_source(random) for _ in seeds]
+            hosts = [self._draw_host(random) for _ in seeds]
             densities = make_densities(names, metric.siblings, self.voxel_spacing, self.device)
 
             def scene(k: int) -> Scene:
-                return make_scene(metric, self.voxel_spacing, densities, seeds[k], self.device, sources[k])
+                return make_scene(metric, self.voxel_spacing, densities, seeds[k], self.device, hosts[k])
 
             with ThreadPoolExecutor(2) as pool:  # much of a scene is made on one core: shot noise, places, assemblies
                 first, second = pool.map(scene, range(2))
@@ -174,11 +176,15 @@ class AssemblyCrops:
                 self._pool.popitem(last=False)
         return self._pool[number]
 
-    def _draw_source(self, random: np.random.Generator) -> tuple[Tomogram, ...] | None:
+    def _draw_host(self, random: np.random.Generator) -> Host | None:
         """Choose the tomogram that a scene's particles are set into; None: the scene is simulated."""
         if not self.sources or random.random() >= self.config.metric.implant_share:
             return None
-        return self.sources[int(random.integers(len(self.sources)))]
+        chosen = int(random.integers(len(self.sources)))
+        if chosen not in self._hosts:
+            source = self.sources[chosen]
+            self._hosts[chosen] = Host(source, standing_out(source[0]))
+        return self._hosts[chosen]
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Draw the batch of a step: ``input`` ``(b, z, y, x)``, ``points`` ``(b, m, 3)``, ``label`` ``(b, m)``.

@@ -1,4 +1,4 @@
-"""Settings of both pretraining stages (``configs/pretrain.yaml`` documents each)."""
+"""Settings of all pretraining stages (``configs/pretrain.yaml`` documents each)."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -12,10 +12,11 @@ from tomoseek.simulate.scene import IceConfig
 
 
 class StageName(Enum):
-    """The two ways an encoder learns without labels."""
+    """The ways an encoder learns without labels; *adapt* is *metric* with particles set into one's own tomograms."""
 
     masked = "masked"
     metric = "metric"
+    adapt = "adapt"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -121,5 +122,8 @@ class PretrainConfig:
             raise InputError(f"metric.in_situ_share: expected a share of 0 to 1, found {self.metric.in_situ_share}")
         if self.metric.masked_weight < 0:
             raise InputError(f"metric.masked_weight: expected 0 or more, found {self.metric.masked_weight}")
-        if self.stage is StageName.masked and self.data.project is None:
-            raise InputError("data.project: stage=masked learns from tomograms; give data.project=<copick.json>")
+        if self.stage is not StageName.metric and self.data.project is None:
+            name = self.stage.value
+            raise InputError(f"data.project: stage={name} learns from tomograms; give data.project=<copick.json>")
+        if self.stage is StageName.adapt and self.encoder is None:
+            raise InputError("encoder: stage=adapt goes on from one; give encoder=shipped, or one of your own")

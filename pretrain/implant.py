@@ -1,10 +1,13 @@
 """Simulated particles set into unlabeled tomograms, which lend them their noise, ice and contaminants."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pretrain.contrast import ball_response
 from tomoseek.network.strides import COARSEST_STRIDE
 from tomoseek.simulate import MicroscopeConfig, SceneConfig
 from tomoseek.simulate.scene import build_specimen
@@ -12,8 +15,24 @@ from tomoseek.simulate.tomogram import image_specimen
 from tomoseek.tomograms.tomogram import Tomogram
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """An unlabeled tomogram that particles are set into.
+
+    Attributes
+    ----------
+    halves
+        Two halves of it, or the tomogram alone.
+    standing_out
+        How strong its largest compact things are, see `pretrain.contrast`.
+    """
+
+    halves: tuple[Tomogram, ...]
+    standing_out: float
+
+
 def implant(
-    source: tuple[Tomogram, ...],
+    host: Host,
     densities: dict[str, Tensor],
     counts: dict[str, int],
     shape: list[int],
@@ -26,8 +45,8 @@ def implant(
 
     Parameters
     ----------
-    source
-        Two halves of one tomogram, or the tomogram alone.
+    host
+        The tomogram.
     densities, counts
         For each complex ``(n, n, n)`` at the tomogram's voxel spacing, and how many of it.
     shape
@@ -35,7 +54,7 @@ def implant(
     microscope
         How the particles are imaged.
     contrast
-        Standard deviation of what is added, in those of the tomogram.
+        How strong they are: 1 is as strong as the tomogram's own proteins.
     seed
         Of place, particles and optics.
 
@@ -45,6 +64,7 @@ def implant(
         Halves ``(2, z, y, x)``, protein positive, and for each complex ``(n, 3)`` x y z in Å.
     """
     generator = torch.Generator().manual_seed(seed)
+    source = host.halves
     size = [min(most, n // COARSEST_STRIDE * COARSEST_STRIDE) for most, n in zip(shape, source[0].shape, strict=True)]
     random = np.random.default_rng(seed)
     start = source[0].draw_place(size, random)
@@ -54,6 +74,9 @@ def implant(
         vesicles=[0, 0], gold_beads=[0, 0],
     )  # fmt: skip
     specimen = build_specimen(densities, counts, scene, generator, device)
-    clean, _, _ = image_specimen(specimen, scene, microscope, generator, None)
-    added = (-clean * (contrast / clean.std())).cpu().numpy()  # z y x
+    clean, _, drawn = image_specimen(specimen, scene, microscope, generator, None)
+    ball = ball_response(
+        drawn["defocus_um"], max(drawn["tilts_degree"]), scene.voxel_spacing, microscope.amplitude_contrast
+    )
+    added = (-clean * (contrast * host.standing_out / ball)).cpu().numpy()  # z y x
     return np.stack([piece + added for piece in pieces]), specimen.points_xyz

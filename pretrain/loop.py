@@ -1,4 +1,4 @@
-"""The training loop of both stages, written out."""
+"""The training loop of all stages, written out."""
 
 import dataclasses
 import json
@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
+from pretrain.adaptation import held_out_batches, is_worse, losses
 from pretrain.assemblies import AssemblyCrops
 from pretrain.config import PretrainConfig, StageName
 from pretrain.masked import MaskedAutoencoder
@@ -135,12 +136,30 @@ def run(config: PretrainConfig) -> None:
             "settings": settings, "steps": config.num_steps, "losses": last, "started_from": config.encoder, **code,
         }  # fmt: skip
         assert isinstance(ema.module, Encoder)
-        save_encoder(ema.module, out_dir, provenance)
-        accelerator.print(f"{out_dir / WEIGHTS}: encoder {fingerprint(ema.module)}, {last}")
-        if config.stage is StageName.metric and config.metric.calibrate:
+        learned = ema.module
+        if config.stage is StageName.adapt:
+            learned = keep_better(learned, config, accelerator.device, provenance)
+        save_encoder(learned, out_dir, provenance)
+        accelerator.print(f"{out_dir / WEIGHTS}: encoder {fingerprint(learned)}, {last}")
+        if config.stage is not StageName.masked and config.metric.calibrate:
             calibrate(out_dir, config)
     accelerator.wait_for_everyone()
     accelerator.end_training()
+
+
+def keep_better(adapted: Encoder, config: PretrainConfig, device: torch.device, provenance: dict[str, Any]) -> Encoder:
+    """Return the adapted encoder, or the one it started from where that does better on implants neither has seen."""
+    assert config.encoder is not None
+    started_from = load_encoder(config.encoder)
+    batches = held_out_batches(config, device)
+    before, after = (losses(encoder, batches, config, device) for encoder in (started_from, adapted))
+    provenance["held_out_loss"] = {"before": float(before.mean()), "adapted": float(after.mean())}
+    said = f"loss on implants that neither has seen: {before.mean():.3f} before, {after.mean():.3f} adapted"
+    if is_worse(before, after):
+        warn(f"{said}; adapting did harm, and the encoder stays as it was")
+        return started_from
+    print(said)
+    return adapted
 
 
 def calibrate(out_dir: Path, config: PretrainConfig) -> None:

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from pretrain.implant import implant
+from pretrain.adaptation import is_worse
+from pretrain.contrast import ball_response, blobs, standing_out
+from pretrain.implant import Host, implant
 from tomoseek.command_line import Command, launch
 from tomoseek.complexes import COMPLEXES
 from tomoseek.config import Polarity
 from tomoseek.geometry import points_to_indices
 from tomoseek.network.weights import load_encoder
-from tomoseek.simulate import MicroscopeConfig, builtin_density
+from tomoseek.simulate import MicroscopeConfig, SceneConfig, builtin_density, random_assembly, simulate_tomogram
 from tomoseek.tomograms.copick_tomograms import add_tomogram
 from tomoseek.tomograms.project import create_project
 from tomoseek.tomograms.tomogram import Tomogram
@@ -27,11 +29,12 @@ def noise(seed: int, shape: tuple[int, int, int] = (48, 72, 72), spacing: float 
     )  # fmt: skip
 
 
-def implanted(source: tuple[Tomogram, ...], contrast: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
+def implanted(source: tuple[Tomogram, ...], standing_out: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
     density = {"ribosome": builtin_density("ribosome", source[0].voxel_spacing)}
     halves, points = implant(
-        source, density, {"ribosome": 3}, [48, 72, 72], MicroscopeConfig(), contrast, 0, torch.device("cpu")
-    )
+        Host(source, standing_out), density, {"ribosome": 3}, [48, 72, 72], MicroscopeConfig(), 1.0, 0,
+        torch.device("cpu"),
+    )  # fmt: skip
     return halves, points_to_indices(points["ribosome"], source[0].voxel_spacing)
 
 
@@ -48,7 +51,36 @@ def test_both_halves_get_the_same_particles_and_keep_their_own_noise() -> None:
     halves, _ = implanted(source)
     own = [tomogram.crop((0, 0, 0), tomogram.shape) for tomogram in source]
     np.testing.assert_allclose(halves[0] - own[0], halves[1] - own[1], atol=1e-4)
-    assert (halves[0] - own[0]).std() == pytest.approx(2.0, rel=0.01)
+
+
+def test_particles_are_as_strong_as_what_stands_out_of_the_tomogram() -> None:
+    density = random_assembly(3, 10.0, (1600.0, 1601.0), ("C1",))
+    source = (noise(0, (64, 96, 96)),)
+    halves, points = implant(
+        Host(source, 0.7), {"one": density}, {"one": 6}, [64, 96, 96], MicroscopeConfig(), 1.0, 0, torch.device("cpu")
+    )
+    added = blobs(halves[0] - source[0].crop((0, 0, 0), (64, 96, 96)), 10.0)
+    places = points_to_indices(points["one"], 10.0)
+    near = [added[tuple(slice(round(c) - 3, round(c) + 4) for c in place)].max() for place in places]
+    assert 0.4 < np.median(near) < 0.9  # a ball of that mass, which it is not, would reach 0.7
+
+
+@pytest.mark.parametrize(("snr", "crowding"), [(0.3, 0.0), (0.05, 0.0), (0.5, 0.2)])
+def test_the_contrast_of_a_tomogram_is_found_from_what_stands_out_of_it(snr: float, crowding: float) -> None:
+    densities = {str(k): random_assembly(k, 10.0) for k in range(12)}
+    scene = SceneConfig(shape=[96, 160, 160], vesicles=[0, 1], crowding=[crowding] * 2)
+    simulated = simulate_tomogram(densities, dict.fromkeys(densities, 8), scene, MicroscopeConfig(snr=[snr] * 2), 1)
+    tomogram = Tomogram.from_array(simulated.full.numpy(), 10.0, run="known")
+    ball = ball_response(simulated.metadata["defocus_um"], 60.0, 10.0, 0.07)
+    assert 0.5 < standing_out(tomogram) / ball * tomogram.contrast.scale < 2.0
+
+
+def test_an_encoder_is_worse_only_by_more_than_noise() -> None:
+    random = torch.Generator().manual_seed(0)
+    before = 3 + torch.randn(8, generator=random)
+    assert is_worse(before, before + 0.1 + 0.01 * torch.randn(8, generator=random))
+    assert not is_worse(before, before - 0.1)
+    assert not is_worse(before, before + 0.1 * torch.tensor([1.0, -1.0] * 4))
 
 
 def test_a_tomogram_smaller_than_the_scene_gives_a_smaller_scene() -> None:
@@ -58,8 +90,8 @@ def test_a_tomogram_smaller_than_the_scene_gives_a_smaller_scene() -> None:
 
 def adapt(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     tiny = [
-        "stage=metric", "model=tiny", "device=cpu", "crop=32", "batch_size=2", "num_steps=2", "metric.scene=[32,64,64]",
-        "metric.classes_per_scene=3", "metric.particles_per_class=4", "metric.pool=1", "metric.implant_share=1",
+        "stage=adapt", "encoder=random-tiny", "device=cpu", "crop=32", "batch_size=2", "num_steps=2",
+        "metric.scene=[32,64,64]", "metric.classes_per_scene=3", "metric.particles_per_class=4", "metric.pool=1", "metric.implant_share=1",
     ]  # fmt: skip
     monkeypatch.setattr("sys.argv", ["pretrain", *tiny, *words])
     launch(Command("pretrain", "pretrain.loop", ""))
