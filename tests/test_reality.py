@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage
 
-from benchmarks.reality import controls, embedded
+from benchmarks.reality import controls, embedded, pictures
 from benchmarks.reality.lamella import HIT, RADIUS, RUN, Lamella, elsewhere, open_lamella, recalls
 from benchmarks.reality.record import Record
 from benchmarks.reality.tables import markdown
+from benchmarks.reality.unlabelled import VOLUMES, Seen
 from embed import Index
 from tomoseek import Tomogram
 from tomoseek.messages import Notice
@@ -115,6 +117,26 @@ def test_one_index_answers_for_search_features_and_particle_score(
     assert np.unravel_index(product.argmax(), product.shape) == tuple(cell[0])
     halves = embedded.probes_of_half(lamella, index, num_splits=2)
     assert {name: np.shape(figures) for name, figures in halves.items()} == {"cosine": (2, 3), "probe": (2, 3)}
+
+
+def test_a_picture_is_small_and_holds_where_there_is_little_to_show(lamella: Lamella, tmp_path: Path) -> None:
+    found = np.concatenate([lamella.truth_xyz[:3], lamella.places(4, seed=0, clear_of=lamella.truth_xyz)])
+    path = tmp_path / "lamella.png"
+    pictures.draw_lamella(lamella, found, lamella.draw(2, seed=0), "an encoder", path)
+    with Image.open(path) as picture:
+        assert picture.format == "PNG" and min(picture.size) > 400
+    assert 10_000 < path.stat().st_size <= pictures.MOST_BYTES
+
+
+def test_volumes_without_references_are_drawn_with_what_the_encoder_sees_in_them(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    tomogram = Tomogram.from_array(random.normal(size=(16, 64, 48)), 10.0, run="exosomes")
+    logits = np.full((4, 16, 12), -3.0, dtype=np.float32)
+    logits[2, 4, 4], logits[0] = 3.0, -np.inf  # one cell of 576, a layer that is not embedded
+    seen = Seen(VOLUMES[1], tomogram, logits, 40.0, np.array([[160.0, 160, 80]]))
+    assert seen.figures == {"cells above even odds": 1 / 576, "median logit": -3.0, "particle-like places": 1}
+    pictures.draw_unlabelled([seen, seen], "an encoder", tmp_path / "unlabelled.png")
+    assert 10_000 < (tmp_path / "unlabelled.png").stat().st_size <= pictures.MOST_BYTES
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@
 Ribosomes in half of a yeast lamella are searched from 1, 5 and 10 examples, five draws each; the particle logit at
 listed ribosomes is held against random places of the slab; a lysosome, exosomes and microtubules, which have no
 references, are embedded and explored. Prints Markdown. Each encoder gets a folder in --out, named by its fingerprint,
-with ``record.json``; run again, only what is missing is measured. ``--quick`` takes five examples and the particle
-logit alone.
+with ``record.json`` and pictures to look at; run again, only what is missing is measured. ``--quick`` takes five
+examples and the particle logit alone.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.reality import controls, embedded
+from benchmarks.reality import controls, embedded, pictures
 from benchmarks.reality.lamella import RUN, Lamella, open_lamella, recalls
 from benchmarks.reality.record import Record
 from benchmarks.reality.tables import markdown
@@ -110,6 +110,9 @@ def measure_encoder(lamella: Lamella, source: str, chosen: argparse.Namespace) -
     record = Record(chosen.out / mark, {"encoder": source, "fingerprint": mark})
     for spacing in chosen.spacings:
         parts = quick_parts(lamella) if chosen.quick else lamella_parts(lamella)
+        if not chosen.quick:
+            path = record.folder / f"lamella-{spacing:g}.png"
+            parts["picture"] = partial(pictured, lamella, f"{source}, {spacing:g} Å per voxel", path)
         missing = [part for part in parts if not record.has(f"{part} @ {spacing:g}")]
         if not missing:
             continue
@@ -121,14 +124,22 @@ def measure_encoder(lamella: Lamella, source: str, chosen: argparse.Namespace) -
             record.measure(f"{part} @ {spacing:g}", partial(parts[part], index))
         shutil.rmtree(folder)
     if not chosen.quick:
-        record.measure("unlabelled", partial(explored, record.folder, encoder, chosen))
+        record.measure("unlabelled", partial(explored, record.folder, encoder, source, chosen))
     return record
 
 
-def explored(folder: Path, encoder: Encoder, chosen: argparse.Namespace) -> dict[str, Any]:
-    """Embed and explore the volumes without references, as a user would."""
+def pictured(lamella: Lamella, name: str, path: Path, index: Index) -> str:
+    """Draw what the first draw of five examples finds."""
+    examples = lamella.draw(5, seed=0)
+    pictures.draw_lamella(lamella, embedded.search(index, examples), examples, name, path)
+    return path.name
+
+
+def explored(folder: Path, encoder: Encoder, source: str, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Embed and explore the volumes without references, as a user would, and draw them."""
     index = Index.create(folder / "index-unlabelled", encoder, device=chosen.device)
     seen = look(index, chosen.data / "real")
+    pictures.draw_unlabelled(seen, source, folder / "unlabelled.png")
     shutil.rmtree(index.folder)
     return {each.volume.run: each.figures for each in seen}
 

@@ -22,7 +22,7 @@ def markdown(records: dict[str, Record], spacings: Iterable[float]) -> str:
     """Lay out what was measured: recall in the lamella, particle logits there, and the volumes without references."""
     recalls, logits, others = [], [], []
     for name, record in records.items():
-        for part, measured in record.parts.items():
+        for part, measured in sorted(record.parts.items(), key=lambda item: place_of(item[0])):
             subject, _, spacing = part.partition(" @ ")
             if spacing and float(spacing) not in spacings:
                 continue
@@ -50,6 +50,13 @@ def markdown(records: dict[str, Record], spacings: Iterable[float]) -> str:
         head = f"| encoder | {' | '.join(volume.run for volume in VOLUMES)} |"
         tables.append("\n".join([head, "|---" * (len(VOLUMES) + 1) + "|", *others]))
     return "\n\n".join(tables)
+
+
+def place_of(part: str) -> tuple[bool, int]:
+    """Put searches first, from few to many examples; all else stays in the order in which it was measured."""
+    subject = part.partition(" @ ")[0].split("; ")
+    is_search = subject[:2] == ["recall", "search"]
+    return not is_search, int(subject[2]) if is_search else 0
 
 
 def logit_row(name: str, result: dict[str, Any]) -> str:
