@@ -9,6 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from benchmarks.reality import controls, embedded, pictures
+from benchmarks.reality.__main__ import main
 from benchmarks.reality.lamella import HIT, RADIUS, RUN, Lamella, elsewhere, open_lamella, recalls
 from benchmarks.reality.record import Record
 from benchmarks.reality.tables import markdown
@@ -144,7 +145,17 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
     assert record.measure("logits", lambda: {"area": 0.5}) == {"area": 0.5}
     again = Record(tmp_path / "abc", {"encoder": "x"})
     assert again.measure("logits", lambda: 1 / 0) == {"area": 0.5}
-    assert again.parts["logits"]["processor"] and again.parts["logits"]["threads"] >= 1
+    assert "threads" in str(again) and "bfloat16 unit" in str(again)
+
+
+def test_data_that_are_not_there_are_asked_for_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["reality", "--data", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert "expected a folder with real/yeast80S" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_table_shows_mean_and_spread_at_the_spacings_asked_for(tmp_path: Path) -> None:

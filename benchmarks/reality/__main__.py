@@ -32,7 +32,6 @@ from tomoseek.errors import InputError
 from tomoseek.messages import Notice
 from tomoseek.network.encoder import Encoder
 from tomoseek.network.weights import fingerprint, load_encoder
-from tomoseek.provenance import processor_name
 from tomoseek.simulate import load_density
 
 SHOTS = (1, 5, 10)
@@ -64,12 +63,12 @@ def main() -> None:
             records["controls"] = measure_controls(lamella, chosen.data / "maps" / TEMPLATE, chosen.out)
         for source in chosen.encoder:
             records[source] = measure_encoder(lamella, source, chosen)
-    except InputError as error:
+    except (InputError, FileNotFoundError) as error:
         parser.error(str(error))
     print(f"\n{markdown(records, chosen.spacings)}\n")
-    print(f"Draws of examples: seeds 0 to {NUM_DRAWS - 1}. {processor_name()}, {torch.get_num_threads()} threads; ")
+    print(f"Examples, halves and random places are drawn with seeds 0 to {NUM_DRAWS - 1}. Measured in:\n")
     for name, record in records.items():
-        print(f"{name}: {record.seconds:.0f} s, {record.path}")
+        print(f"- {name}: {record}")
 
 
 def measure_controls(lamella: Lamella, template: Path, out: Path) -> Record:

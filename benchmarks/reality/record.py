@@ -11,6 +11,7 @@ import torch
 
 from tomoseek.files import atomic_write_json
 from tomoseek.provenance import code_version, processor_name
+from tomoseek.running import CPU_BFLOAT16, cpu_flags
 
 
 @dataclass
@@ -54,13 +55,13 @@ class Record:
         self.parts[part] = {
             "result": result,
             "seconds": round(seconds, 1),
-            "processor": processor_name(),
-            "threads": torch.get_num_threads(),
+            "machine": f"{processor_name()}, {'a' if CPU_BFLOAT16 & cpu_flags() else 'no'} bfloat16 unit, "
+            f"{torch.get_num_threads()} threads",
             **code_version(),
         }
         atomic_write_json(self.path, {**self.about, "parts": self.parts})
 
-    @property
-    def seconds(self) -> float:
-        """What all parts took."""
-        return float(sum(part["seconds"] for part in self.parts.values()))
+    def __str__(self) -> str:
+        seconds = sum(part["seconds"] for part in self.parts.values())
+        machines = " and ".join(dict.fromkeys(part["machine"] for part in self.parts.values()))
+        return f"{seconds:.0f} s on {machines}; {self.path}"
