@@ -13,7 +13,7 @@ from benchmarks.reality.__main__ import main
 from benchmarks.reality.lamella import HIT, RADIUS, RUN, Lamella, elsewhere, open_lamella, recalls
 from benchmarks.reality.record import Record
 from benchmarks.reality.tables import markdown
-from benchmarks.reality.unlabelled import VOLUMES, Seen
+from benchmarks.reality.unlabelled import VOLUMES, Seen, look
 from embed import Index
 from tomoseek import Tomogram
 from tomoseek.messages import Notice
@@ -146,6 +146,17 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
     again = Record(tmp_path / "abc", {"encoder": "x"})
     assert again.measure("logits", lambda: 1 / 0) == {"area": 0.5}
     assert "threads" in str(again) and "bfloat16 unit" in str(again)
+
+
+def test_volumes_that_nobody_can_download_may_be_missing(
+    tiny_encoder: Encoder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = Index.create(tmp_path / "index", tiny_encoder, device="cpu")
+    assert look(index, tmp_path) == []
+    assert "lysosome/slab.mrc" in capsys.readouterr().out
+    record = Record(tmp_path, {})
+    record.measure("unlabelled", lambda: {"exosomes": {"cells above even odds": 0.25, "particle-like places": 7}})
+    assert "| an encoder |  | 25.0%, 7 places |  |  |" in markdown({"an encoder": record}, [10.0])
 
 
 def test_data_that_are_not_there_are_asked_for_in_one_line(

@@ -138,7 +138,8 @@ def explored(folder: Path, encoder: Encoder, source: str, chosen: argparse.Names
     """Embed and explore the volumes without references, as a user would, and draw them."""
     index = Index.create(folder / "index-unlabelled", encoder, device=chosen.device)
     seen = look(index, chosen.data / "real")
-    pictures.draw_unlabelled(seen, source, folder / "unlabelled.png")
+    if seen:
+        pictures.draw_unlabelled(seen, source, folder / "unlabelled.png")
     shutil.rmtree(index.folder)
     return {each.volume.run: each.figures for each in seen}
 

@@ -69,8 +69,8 @@ def logit_row(name: str, result: dict[str, Any]) -> str:
 
 def unlabelled_row(name: str, result: dict[str, Any]) -> str:
     """Share of cells above even odds, and number of particle-like places, volume by volume."""
-    cells = [
-        f"{result[volume.run]['cells above even odds']:.1%}, {result[volume.run]['particle-like places']} places"
-        for volume in VOLUMES
-    ]
+    cells = []
+    for volume in VOLUMES:
+        each = result.get(volume.run)
+        cells.append(f"{each['cells above even odds']:.1%}, {each['particle-like places']} places" if each else "")
     return f"| {name} | {' | '.join(cells)} |"

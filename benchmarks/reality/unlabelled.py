@@ -13,6 +13,7 @@ from embed.explore import ExploreConfig, places_of
 from tomoseek import Tomogram, open_tomogram
 from tomoseek.command_line import compose_settings
 from tomoseek.config import Polarity
+from tomoseek.messages import listed
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,13 @@ class Seen:
 
 
 def look(index: Index, folder: Path) -> list[Seen]:
-    """Embed every volume, and find its particle-like places as ``embed explore`` does."""
+    """Embed the volumes that are there, and find their particle-like places as ``embed explore`` does."""
     settings = compose_settings("embed_explore", ExploreConfig)
+    there = [volume for volume in VOLUMES if (folder / volume.file).is_file()]
+    if len(there) < len(VOLUMES):
+        print(f"in {folder} are not: {listed(volume.file for volume in VOLUMES if volume not in there)}")
     seen = []
-    for volume in VOLUMES:
+    for volume in there:
         tomogram = volume.open(folder)
         index.add(tomogram)
         places = places_of(index, volume.run, settings.max_places, settings).points_xyz
