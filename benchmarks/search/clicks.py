@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.search.yeast_lamella import RUN
+from benchmarks.reality.lamella import RUN
 from embed import Index
 from embed.doubts import particle_score
 from tomoseek import open_tomogram

@@ -1,0 +1,1 @@
+"""How well does an encoder do on real tomograms?"""
