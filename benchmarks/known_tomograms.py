@@ -1,11 +1,12 @@
-"""What several benchmarks share: bright and dim tomograms of complexes that no encoder was trained on.
+"""What several benchmarks share: simulated tomograms of complexes that no encoder was trained on, in four regimes.
 
 The maps are real ones where a folder of them is given, procedural assemblies otherwise. Everything follows from
 fixed seeds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from tomoseek.simulate import (
 )
 from tomoseek.simulate.maps import HOLLOW_RADIUS
 from tomoseek.simulate.placing import bounding_radius
+from tomoseek.simulate.processing import ProcessingConfig
 from tomoseek.tomograms.tomogram import Tomogram
 
 PER_CLASS = 20
@@ -47,6 +49,10 @@ class Regime:
         Range of underfocus.
     thickness_angstrom
         Of the ice and of the tomogram; None: as the simulator has it.
+    ice
+        What else is in it, as settings of the simulator.
+    processing
+        What was done to the reconstruction.
     """
 
     snr: tuple[float, float]
@@ -54,18 +60,31 @@ class Regime:
     voxel_spacing: float = 10.0
     defocus_um: tuple[float, float] = (2.5, 5.0)
     thickness_angstrom: float | None = None
+    ice: dict[str, Any] = field(default_factory=dict)
+    processing: ProcessingConfig | None = None
 
 
+IN_SITU = {
+    "crowding": [0.15, 0.35], "walls": [0, 1], "vesicles": [0, 1], "membrane_proteins": [20, 60], "filaments": [4, 10],
+    "thickness_angstrom": [800.0, 2000.0],
+}  # fmt: skip
+MIXED = ProcessingConfig(
+    binned_share=0.5, binned_from=[1.2, 2.0], deconvolution_share=0.5, denoised_share=0.3, lowpass_share=0.5,
+    lowpass_angstrom=[20.0, 40.0], contrast_slope=[-0.3, 0.3], quantised_share=1.0,
+)  # fmt: skip
 REGIMES = {
     "bright": Regime((0.15, 0.5), clutter=False),
     "dim": Regime((0.02, 0.1)),
+    "in situ": Regime((0.2, 1.0), clutter=False, ice=IN_SITU),
+    "processed": Regime((0.05, 0.3), processing=MIXED),
     "far defocus": Regime((0.02, 0.1), defocus_um=(8.0, 9.0)),
     "low dose": Regime((0.008, 0.012)),
     "thick ice": Regime((0.02, 0.1), thickness_angstrom=1900.0),
     "7.8 Å": Regime((0.02, 0.1), voxel_spacing=7.84),
     "13.5 Å": Regime((0.02, 0.1), voxel_spacing=13.5),
 }
-STANDARD = ("bright", "dim")
+PURIFIED = ("bright", "dim")
+STANDARD = (*PURIFIED, "in situ", "processed")
 EXTENT_ANGSTROM = (960.0, 2560.0, 2560.0)  # z y x
 
 # Maps that pretraining may use, and those it may not. All ribosomes are on one side: they are much alike.
@@ -129,13 +148,17 @@ def make_tomograms(name: str, maps: Path | None, development: bool = False) -> K
         everything |= clutter
         counts |= dict.fromkeys(clutter, CLUTTER_PER_CLASS)
     extent = (regime.thickness_angstrom or EXTENT_ANGSTROM[0], *EXTENT_ANGSTROM[1:])
-    scene = SceneConfig(shape=[round(length / spacing / 8) * 8 for length in extent], voxel_spacing=spacing)
+    scene = SceneConfig(
+        shape=[round(length / spacing / 8) * 8 for length in extent], voxel_spacing=spacing, **regime.ice
+    )
     if regime.thickness_angstrom:
         scene.thickness_angstrom = [regime.thickness_angstrom] * 2
     microscope = MicroscopeConfig(snr=list(regime.snr), defocus_um=list(regime.defocus_um))
     first = 8_000 if development else 9_000
     seeds = range(first, first + NUM_TOMOGRAMS)
-    simulated = [simulate_tomogram(everything, counts, scene, microscope, seed) for seed in seeds]
+    simulated = [
+        simulate_tomogram(everything, counts, scene, microscope, seed, processing=regime.processing) for seed in seeds
+    ]
     tomograms = [
         Tomogram(
             run=f"{name}_{k}", tomogram_type="wbp", voxel_spacing=spacing, array=tomogram.full.numpy(),

@@ -91,7 +91,8 @@ def test_a_tomogram_smaller_than_the_scene_gives_a_smaller_scene() -> None:
 def adapt(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     tiny = [
         "stage=adapt", "encoder=random-tiny", "device=cpu", "crop=32", "batch_size=2", "num_steps=2",
-        "metric.scene=[32,64,64]", "metric.classes_per_scene=3", "metric.particles_per_class=4", "metric.pool=1", "metric.implant_share=1",
+        "metric.scene=[32,64,64]", "metric.classes_per_scene=3", "metric.particles_per_class=4", "metric.pool=1",
+        "metric.implant_share=1",
     ]  # fmt: skip
     monkeypatch.setattr("sys.argv", ["pretrain", *tiny, *words])
     launch(Command("pretrain", "pretrain.loop", ""))

@@ -4,7 +4,7 @@ python -m benchmarks.pretraining.adaptation --maps ../shared/data/maps --out ada
 100
 
 For each kind of tomogram (pixel size, defocus, dose, thickness unlike pretraining) 5-shot average precision on
-complexes no encoder was trained on: with the encoder as it is; after ``pretrain stage=metric data.project=...`` on
+complexes no encoder was trained on: with the encoder as it is; after ``pretrain stage=adapt data.project=...`` on
 those very tomograms without their labels; and after as many further steps that never saw them.
 """
 
@@ -41,8 +41,9 @@ def write_project(known: KnownTomograms, folder: Path) -> Path:
 
 
 def adapt(encoder: str, out: Path, num_steps: int, learning_rate: float, *words: str) -> Path:
-    """Go on with the metric stage from an encoder."""
-    common = ["stage=metric", f"encoder={encoder}", f"out_dir={out}", f"num_steps={num_steps}", "warmup_steps=10"]
+    """Go on from an encoder, with the tomograms of a project if one is among the words."""
+    stage = "adapt" if any(word.startswith("data.project=") for word in words) else "metric"
+    common = [f"stage={stage}", f"encoder={encoder}", f"out_dir={out}", f"num_steps={num_steps}", "warmup_steps=5"]
     rate = f"learning_rate={learning_rate}"
     subprocess.run([sys.executable, "-m", "pretrain", *common, rate, *words], check=True)
     return out

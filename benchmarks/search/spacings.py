@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.signal import resample
 from scipy.spatial import cKDTree
 
-from benchmarks.known_tomograms import DEVELOPMENT, HOLLOW, REGIMES, STANDARD, UNSEEN, draw_examples
+from benchmarks.known_tomograms import DEVELOPMENT, HOLLOW, PURIFIED, REGIMES, UNSEEN, draw_examples
 from embed import Index
 from tomoseek import Tomogram
 from tomoseek.evaluation.ranking import score_ranking
@@ -97,7 +97,7 @@ def main() -> None:
         "|---" * 6 + "|",
         sep="\n",
     )
-    for regime in STANDARD:
+    for regime in PURIFIED:
         simulated = simulate(regime, arguments.maps, radii)
         truth = [{key: tomogram.points[key] for key in radii} for tomogram in simulated]
         for spacing in SPACINGS:

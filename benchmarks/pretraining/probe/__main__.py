@@ -3,9 +3,10 @@
     python -m benchmarks.pretraining.probe --maps ../shared/data/maps --out probe --encoder shipped
     python -m benchmarks.pretraining.probe --out probe --encoder runs/metric runs/masked --controls random raw
 
-Six real maps (procedural complexes without --maps) in three bright and three dim tomograms of 96 x 256 x 256
-voxels: average precision of search from 1, 5 and 10 examples, F1 of linear probes, localisation error of the
-smallest complex. Every row is kept in --out as it is finished; run again, only what is missing is computed.
+Six real maps (procedural complexes without --maps) in three tomograms of each regime (bright, dim, in situ and
+processed) of 96 x 256 x 256 voxels: average precision of search from 1, 5 and 10 examples, F1 of linear probes,
+localisation error of the smallest complex. Every row is kept in --out as it is finished; run again, only what is
+missing is computed.
 """
 
 import argparse
@@ -127,7 +128,7 @@ def main() -> None:
             record[regime] = row(beds[regime])
             record[regime]["seconds"] = time.perf_counter() - start
         atomic_write_json(path, record)
-        print(f"{name}: {record['bright']['seconds'] + record['dim']['seconds']:.0f} s", flush=True)
+        print(f"{name}: {sum(record[regime]['seconds'] for regime in STANDARD):.0f} s", flush=True)
     records = {record["name"]: record for record in map(_read, sorted(arguments.out.glob("*.json")))}
     print(markdown(records), per_class(records), sep="\n\n")
 

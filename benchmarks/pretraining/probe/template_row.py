@@ -19,9 +19,10 @@ def template_row(known: KnownTomograms, device: torch.device) -> dict[str, Any]:
     for key, density in known.densities.items():
         found = {}
         for index, simulated in enumerate(known.simulated):
+            deconvolved = "deconvolution_strength" in simulated.metadata["processing"]
             likeness = match_template(
                 -simulated.full, density, spacing, tilt_range_degree=TILT_RANGE,
-                defocus_um=simulated.metadata["defocus_um"], device=device,
+                defocus_um=None if deconvolved else simulated.metadata["defocus_um"], device=device,
             )  # fmt: skip
             found[index] = peaks_of(likeness.numpy(), known.radii[key], spacing, stride=1)
         scores[key] = ranking(known, found, key)
