@@ -1,6 +1,8 @@
 """What each ingredient of pretraining is worth: the recipe with one thing changed, all at equal processor time.
 
     python -m benchmarks.pretraining.ablations --maps ../shared/data/maps --out ablations
+    python -m benchmarks.pretraining.ablations --model small --start shipped --minutes 60 --out arms \
+        --real ../shared/data --arms recipe "masked beside" "no cells" "as reconstructed"
 
 Each arm trains the tiny encoder (--model) on one thread for the same processor time (steps follow from measured costs,
 so that a busy machine changes nothing), then `benchmarks.pretraining.probe` measures it. Arms that are done are kept;
@@ -53,6 +55,9 @@ def arms(maps: Path | None) -> dict[str, list[Part]]:
         "masked first, noise2noise": [Part("masked", 0.4, (NOISE2NOISE,)), Part("metric", 0.6)],
         "masked first, raw target": [Part("masked", 0.4, ("masked.target_sigma=0",)), Part("metric", 0.6)],
         "masked only, noise2noise": [Part("masked", 1.0, (NOISE2NOISE,))],
+        "masked beside": [Part("metric", words=("metric.masked_weight=0.5",))],
+        "no cells": [Part("metric", words=("metric.in_situ_share=0",))],
+        "as reconstructed": [Part("metric", words=("processing@metric.processing=none",))],
         "no ViT": [Part("metric", words=("model.depth=0",))],
         "linear patches": [Part("metric", words=("model.tokenizer=patches",))],
         "any mass, no families": [Part("metric", words=("metric.siblings=1",))],
@@ -98,8 +103,8 @@ def pretrain(words: list[str]) -> float:
 
 def costs(part: Part, model: str, project: Path, out: Path) -> dict[str, float]:
     """Measure seconds of processor time per step and per pair of scenes, by runs of different length."""
-    words = [f"model={model}", *(word for word in part.words if word.startswith("model."))]
-    path = out / f"{'_'.join(['costs', part.stage, *words]).replace('=', '-')}.json"
+    words = [f"model={model}", "metric.calibrate=false", *part.words]
+    path = out / f"costs_{part.stage}.json"
     if path.exists():
         saved: dict[str, float] = json.loads(path.read_text())
         return saved
@@ -115,25 +120,36 @@ def costs(part: Part, model: str, project: Path, out: Path) -> dict[str, float]:
     return measured
 
 
-def steps_within(seconds: float, cost: dict[str, float], pool: int = 8, refresh_every: int = 12) -> int:
+def steps_within(seconds: float, cost: dict[str, float], pool: int = 8, refresh_every: int = 24) -> int:
     """Return how many steps fit, the scenes of the pool included."""
     return max(1, int((seconds - pool * cost["pair"]) / (cost["step"] + cost["pair"] / refresh_every)))
 
 
-def train_arm(name: str, parts: list[Part], model: str, project: Path, out: Path, seconds: float) -> dict[str, Any]:
-    """Train one arm and return what it took."""
+def train_arm(
+    name: str, parts: list[Part], model: str, project: Path, out: Path, seconds: float, start_from: str | None
+) -> dict[str, Any]:
+    """Train one arm, from fresh weights or an encoder, and return what it took."""
     folder = out / "arms" / name.replace(" ", "_").replace(",", "")
     record_path = folder / "record.json"
     if record_path.exists():
         saved: dict[str, Any] = json.loads(record_path.read_text())
         return saved
-    encoder, used, steps_taken = None, 0.0, []
+    used, steps_taken = 0.0, []
+    encoder: str | Path | None = start_from
     for part in parts:
-        num_steps = steps_within(seconds * part.share, costs(part, model, project, out))
+        num_steps = steps_within(seconds * part.share, costs(part, model, project, folder))
         out_dir = folder / part.stage
         start = [] if encoder is None else [f"encoder={encoder}"]
+        if start_from is not None:  # a trained encoder goes on at a lower rate
+            start.append("learning_rate=4e-4")
         words = [f"stage={part.stage}", f"model={model}", f"num_steps={num_steps}", f"out_dir={out_dir}"]
-        words += [*part.data(project), *start, *part.words, f"warmup_steps={max(5, num_steps // 10)}"]
+        words += [
+            "metric.calibrate=false",
+            *part.data(project),
+            *start,
+            *part.words,
+            f"warmup_steps={max(5, num_steps // 10)}",
+        ]
         used += pretrain(words)
         encoder = out_dir
         steps_taken.append(num_steps)
@@ -151,12 +167,19 @@ def main() -> None:
     parser.add_argument(
         "--model", default="tiny", help="size of the encoder (default tiny, which learns most in little time)"
     )
+    parser.add_argument("--start", help="encoder that every arm goes on from; fresh weights without")
+    parser.add_argument("--real", type=Path, help="folder of real data, on which benchmarks.reality judges every arm")
     parser.add_argument("--arms", nargs="*", help="only these")
     arguments = parser.parse_args()
     project = unlabeled_project(arguments.out / "unlabeled")
     listed = arms(arguments.maps)
     for name in arguments.arms or listed:
-        record = train_arm(name, listed[name], arguments.model, project, arguments.out, 60 * arguments.minutes)
+        seconds = 60 * arguments.minutes
+        record = train_arm(name, listed[name], arguments.model, project, arguments.out, seconds, arguments.start)
+        if arguments.real is not None:
+            words = ["--data", str(arguments.real), "--out", str(arguments.out / "reality"), "--quick"]
+            command = [sys.executable, "-m", "benchmarks.reality", *words, "--encoder", record["encoder"]]
+            subprocess.run(command, check=True)
         words = ["--out", str(arguments.out / "probe"), "--controls", "--encoder", f"{name}={record['encoder']}"]
         if arguments.maps is not None:
             words += ["--maps", str(arguments.maps)]
