@@ -139,17 +139,11 @@ def train_arm(
     for part in parts:
         num_steps = steps_within(seconds * part.share, costs(part, model, project, folder))
         out_dir = folder / part.stage
-        start = [] if encoder is None else [f"encoder={encoder}"]
-        if start_from is not None:  # a trained encoder goes on at a lower rate
-            start.append("learning_rate=4e-4")
         words = [f"stage={part.stage}", f"model={model}", f"num_steps={num_steps}", f"out_dir={out_dir}"]
-        words += [
-            "metric.calibrate=false",
-            *part.data(project),
-            *start,
-            *part.words,
-            f"warmup_steps={max(5, num_steps // 10)}",
-        ]
+        words += [f"warmup_steps={max(5, num_steps // 10)}", "metric.calibrate=false"]
+        words += [] if encoder is None else [f"encoder={encoder}"]
+        words += [] if start_from is None else ["learning_rate=4e-4"]  # what is trained goes on at a lower rate
+        words += [*part.data(project), *part.words]
         used += pretrain(words)
         encoder = out_dir
         steps_taken.append(num_steps)
