@@ -76,7 +76,7 @@ def implant(
     specimen = build_specimen(densities, counts, scene, generator, device)
     clean, _, drawn = image_specimen(specimen, scene, microscope, generator, None)
     ball = ball_response(
-        drawn["defocus_um"], max(drawn["tilts_degree"]), scene.voxel_spacing, microscope.amplitude_contrast
+        drawn["defocus_um"], max(drawn["tilts_degree"]), scene.voxel_spacing, drawn["amplitude_contrast"]
     )
     added = (-clean * (contrast * host.standing_out / ball)).cpu().numpy()  # z y x
     return np.stack([piece + added for piece in pieces]), specimen.points_xyz

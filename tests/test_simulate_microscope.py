@@ -21,6 +21,7 @@ from tomoseek.simulate.microscope import (
     phase_per_volt_angstrom,
     tilt_angles,
     wavelength_angstrom,
+    with_phase_plate,
 )
 
 
@@ -97,6 +98,19 @@ def test_shot_noise_has_the_variance_of_counting() -> None:
     for image, electrons in zip(recorded, (4.0, 50.0), strict=True):
         assert float(image.mean()) == pytest.approx(-0.2, abs=0.01)
         assert float(image.var()) == pytest.approx(0.8 / electrons, rel=0.05)
+
+
+def test_a_phase_plate_gives_contrast_where_there_was_little() -> None:
+    plain = MicroscopeConfig()
+    plate = MicroscopeConfig(phase_plate_share=1.0, phase_shift_degree=[80.0, 80.0])
+    shifted = with_phase_plate(plate, torch.Generator().manual_seed(0))
+    low = torch.tensor([1 / 400])
+    shift = math.asin(0.07) + math.radians(80)
+    assert float(contrast_transfer(torch.tensor([0.0]), 3.0, shifted)) == pytest.approx(-2 * math.sin(shift), rel=1e-5)
+    assert float(contrast_transfer(low, 3.0, shifted) / contrast_transfer(low, 3.0, plain)) > 8
+    draws = torch.Generator().manual_seed(0)
+    before = draws.get_state()
+    assert with_phase_plate(plain, draws) is plain and torch.equal(draws.get_state(), before)
 
 
 def test_missing_tilts_are_left_out_and_the_first_exposure_never_is() -> None:

@@ -102,3 +102,17 @@ def test_tilts_spaced_unevenly_are_weighted_by_the_angle_they_stand_for() -> Non
     tilts = tuple(sorted({*(2.0 * index for index in range(-45, 45)), *range(1, 40, 2)}))
     volume = blob((48, 3, 48), (23.5, 1.0, 23.5), 4.0)
     assert float((reconstruct(volume, tilts) - volume).abs().max()) < 0.05
+
+
+def test_a_sirt_like_filter_passes_what_iterations_pass_and_more_of_it_with_more_of_them() -> None:
+    series = torch.randn(1, 64, 200, generator=torch.Generator().manual_seed(0))
+    plain, few, many = (ramp_filter(series, (0.0,), 0.5, 0.05, iterations) for iterations in (None, 10, 10_000))
+
+    def passed(filtered: torch.Tensor, cycles: float) -> float:
+        line = torch.cos(2 * math.pi * cycles * torch.arange(200))
+        return float(((filtered[0] * line).sum(1).square().sum() / (plain[0] * line).sum(1).square().sum()).sqrt())
+
+    for cycles in (0.05, 0.1, 0.3):
+        # 10 iterations pass 1 - (1 - a / f)^10, a being one cycle along the detector.
+        assert passed(few, cycles) == pytest.approx(1 - (1 - 1 / (200 * cycles)) ** 10, rel=0.15)
+        assert passed(many, cycles) == pytest.approx(1.0, abs=0.02)

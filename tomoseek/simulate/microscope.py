@@ -7,13 +7,13 @@ t tilts, y x image
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from tomoseek.errors import InputError
-from tomoseek.simulate.ranges import draw_if_open
+from tomoseek.simulate.ranges import draw, draw_if_open, takes_part
 
 ELECTRON_REST_KEV = 510.999
 
@@ -58,8 +58,12 @@ class MicroscopeConfig:
     snr
         When given, the electrons counted are scaled so that the mean over tilts of signal variance to noise
         variance is drawn from this pair; ``total_dose`` then only sets the damage.
+    phase_plate_share, phase_shift_degree
+        Probability that a run is recorded with a phase plate, and the shift that it gives.
     ramp_cutoff, ramp_falloff
         Of the back-projection filter, cycles per voxel.
+    sirt_share, sirt_iterations
+        Probability that the filter is one like so many iterations of SIRT, see `tomoseek.simulate.projection`.
     """
 
     tilt_range_degree: list[float] = field(default_factory=lambda: [60.0, 60.0])
@@ -78,8 +82,12 @@ class MicroscopeConfig:
     protein_potential_volt: float = 3.6
     inelastic_mean_free_path: float = 3100.0
     snr: list[float] | None = None
+    phase_plate_share: float = 0.0
+    phase_shift_degree: list[float] = field(default_factory=lambda: [20.0, 80.0])
     ramp_cutoff: float = 0.45
     ramp_falloff: float = 0.05
+    sirt_share: float = 0.0
+    sirt_iterations: list[int] = field(default_factory=lambda: [5, 30])
 
     def __post_init__(self) -> None:
         for name in ("defocus_um", "total_dose", "snr"):
@@ -96,6 +104,13 @@ class MicroscopeConfig:
                 "microscope: expected pairs [low, high] with 0 < tilt_step_degree <= tilt_range_degree <= 90, found "
                 f"{list(step)} and {list(end)}"
             )
+        for name, most in (("phase_shift_degree", 80), ("sirt_iterations", 1000)):
+            pair = getattr(self, name)
+            if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= most:
+                raise InputError(f"microscope.{name}: expected [low, high] above 0 and to {most}, found {list(pair)}")
+        for name in ("phase_plate_share", "sirt_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"microscope.{name}: expected a share from 0 to 1, found {getattr(self, name)}")
         if not 0 < self.ramp_cutoff <= 0.5 or self.ramp_falloff <= 0:
             raise InputError(
                 "microscope: expected 0 < ramp_cutoff <= 0.5 and ramp_falloff > 0 (cycles per voxel), found "
@@ -132,6 +147,19 @@ def exposure_order(tilts_degree: tuple[float, ...]) -> Tensor:
     angle = torch.tensor(tilts_degree)
     order = torch.argsort(angle.abs() - 1e-3 * angle.sign())
     return torch.argsort(order)
+
+
+def with_phase_plate(microscope: MicroscopeConfig, generator: torch.Generator) -> MicroscopeConfig:
+    """Draw whether a run is recorded with a phase plate; its shift adds to the angle of the amplitude contrast.
+
+    References
+    ----------
+    Danev & Baumeister 2016, eLife 5:e13046: a shift of the unscattered beam makes phase objects visible in focus.
+    """
+    if not takes_part(microscope.phase_plate_share, generator):
+        return microscope
+    shift = math.radians(draw(microscope.phase_shift_degree, generator))
+    return replace(microscope, amplitude_contrast=math.sin(math.asin(microscope.amplitude_contrast) + shift))
 
 
 def wavelength_angstrom(voltage_kv: float) -> float:

@@ -19,7 +19,7 @@ from tomoseek.simulate.processing_steps import (
     sloped,
     wiener_filter,
 )
-from tomoseek.simulate.ranges import draw, draw_count
+from tomoseek.simulate.ranges import draw, draw_count, takes_part
 
 
 @dataclass(kw_only=True, slots=True)
@@ -98,25 +98,22 @@ class ProcessingConfig:
 def draw_steps(config: ProcessingConfig, generator: torch.Generator) -> dict[str, Any]:
     """Draw which steps a run goes through, and their numbers; JSON-serialisable, empty when there are none."""
 
-    def takes_part(share: float) -> bool:
-        return share > 0 and float(torch.rand((), generator=generator)) < share
-
     steps: dict[str, Any] = {}
-    if takes_part(config.binned_share):
+    if takes_part(config.binned_share, generator):
         steps["binned_from"] = draw(config.binned_from, generator)
-        steps["averaged"] = takes_part(config.averaged_share)
-    if takes_part(config.deconvolution_share):
+        steps["averaged"] = takes_part(config.averaged_share, generator)
+    if takes_part(config.deconvolution_share, generator):
         steps["deconvolution_strength"] = draw(config.deconvolution_strength, generator)
         steps["deconvolution_falloff"] = draw(config.deconvolution_falloff, generator)
-    if takes_part(config.denoised_share):
+    if takes_part(config.denoised_share, generator):
         steps["denoised_iterations"] = draw_count(config.denoised_iterations, generator)
         steps["denoised_edge"] = draw(config.denoised_edge, generator)
-    if takes_part(config.lowpass_share):
+    if takes_part(config.lowpass_share, generator):
         steps["lowpass_angstrom"] = draw(config.lowpass_angstrom, generator)
     if any(config.contrast_slope):
         steps["contrast_slope"] = draw(config.contrast_slope, generator)
         steps["background_slope"] = draw(config.contrast_slope, generator)
-    if takes_part(config.quantised_share):
+    if takes_part(config.quantised_share, generator):
         steps["quantised_range"] = draw(config.quantised_range, generator)
     return steps
 

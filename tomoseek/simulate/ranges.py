@@ -13,6 +13,11 @@ def draw_if_open(pair: list[float], generator: torch.Generator) -> float:
     return pair[0] if pair[0] == pair[1] else draw(pair, generator)
 
 
+def takes_part(share: float, generator: torch.Generator) -> bool:
+    """Draw whether a run goes through a step that a share of all does; nothing is drawn where none does."""
+    return share > 0 and float(torch.rand((), generator=generator)) < share
+
+
 def draw_count(pair: list[int], generator: torch.Generator) -> int:
     """Draw a whole number from low to high, both included."""
     return int(torch.randint(pair[0], pair[1] + 1, (), generator=generator))

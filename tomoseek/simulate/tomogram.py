@@ -1,5 +1,6 @@
 """One tomogram from end to end: specimen, tilt series, two noise halves, back-projection."""
 
+import dataclasses
 import functools
 import math
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from tomoseek.simulate.microscope import (
     draw_tilts,
     electrons_per_pixel,
     exposure_order,
+    with_phase_plate,
 )
 from tomoseek.simulate.processing import ProcessingConfig, do_steps, draw_steps
 from tomoseek.simulate.projection import (
@@ -28,7 +30,7 @@ from tomoseek.simulate.projection import (
     ramp_filter,
     tilt_geometry,
 )
-from tomoseek.simulate.ranges import draw, draw_if_open
+from tomoseek.simulate.ranges import draw, draw_count, draw_if_open, takes_part
 from tomoseek.simulate.scene import SceneConfig, Specimen, build_specimen
 
 # The matrices of a full-size tilt series take some 200 MB, and runs of a project share them.
@@ -107,6 +109,7 @@ def simulate_tomogram(
     steps = draw_steps(processing or ProcessingConfig(), generator)
     if steps:  # some are not linear: what is done to the mean is not the mean of what is done to the halves
         volumes = (full, even, odd)
+        microscope = dataclasses.replace(microscope, amplitude_contrast=measured["amplitude_contrast"])
         full, even, odd = do_steps(volumes, steps, scene.voxel_spacing, measured["defocus_um"], microscope)
     metadata = {
         "seed": seed,
@@ -148,6 +151,7 @@ def image_specimen(
         Even and odd ``(z, y, x)``, and what was drawn and measured.
     """
     device = specimen.density.device
+    microscope = with_phase_plate(microscope, generator)
     tilts = draw_tilts(microscope, generator)
     num_z, _, num_x = specimen.density.shape
     geometry = _geometry(tilts, (num_z, num_x), device)
@@ -169,10 +173,13 @@ def image_specimen(
         scale = draw(microscope.snr, generator) / max(float(snr.mean()), 1e-12)
         electrons, snr = electrons * scale, snr * scale
 
+    iterations = (
+        draw_count(microscope.sirt_iterations, generator) if takes_part(microscope.sirt_share, generator) else None
+    )
     halves = []
     for _ in range(2 if noise is not None else 1):
         recorded = series if noise is None else count_electrons(series, electrons / 2, noise)
-        filtered = ramp_filter(recorded, tilts, microscope.ramp_cutoff, microscope.ramp_falloff)
+        filtered = ramp_filter(recorded, tilts, microscope.ramp_cutoff, microscope.ramp_falloff, iterations)
         del recorded
         halves.append(back_project(filtered, geometry))
         del filtered
@@ -180,6 +187,8 @@ def image_specimen(
         "tilts_degree": list(tilts),
         "defocus_um": defocus,
         "misalignment_angstrom": stray,
+        "amplitude_contrast": microscope.amplitude_contrast,
+        "sirt_iterations": iterations,
         "total_dose": dose,
         "electrons_per_pixel": [round(value, 3) for value in electrons.tolist()],
         "snr": float(snr.mean()),
