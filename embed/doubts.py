@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embed.entry import ShardEntry
+from embed.examples import Examples
 from embed.header import IndexHeader
 from embed.shard import Shard
 from tomoseek.config import Polarity
@@ -24,6 +25,7 @@ REACH_ANGSTROM = 25.0  # around a point, within which a particle may be
 LEAST_DIFFERENCE = 1.0  # logits
 CORNER = 0.2  # of each side of a volume: where points in voxels lie, if taken for Å
 FEWEST_IN_CORNER = 2
+MOST_ABOVE = 0.3  # share of all cells that may look more like particles than the examples
 
 
 def unpromising(entry: ShardEntry, header: IndexHeader) -> str | None:
@@ -77,6 +79,24 @@ def doubts_of_points(index: "Index", points: Mapping[str, ArrayLike], what: str)
         if in_corner and (verdict is None or verdict.better is None):
             doubts.append(f"all {len(given)} {called} lie in one corner of it, as voxels would: give x y z in Å")
     return doubts
+
+
+def misled_by_particle_score(index: "Index", runs: Iterable[str], examples: Examples) -> str | None:
+    """Say that the particle score misleads where many places of the runs have more of it than the examples have.
+
+    A score that tells particles has its examples among the highest places: particles take a small part of any volume.
+    """
+    shards = [index.shard(run) for run in runs if run in index.entries]
+    if not shards or not tells_particles(shards[0]):
+        return None
+    ordinary = float(np.median(examples.particle_logit))
+    share = sum(len(shard.rows_above(ordinary)) for shard in shards) / sum(map(len, shards))
+    if share <= MOST_ABOVE:
+        return None
+    return (
+        f"{share:.0%} of what is searched looks more like a particle to the encoder than the examples do: the particle "
+        "score misleads here, and finds are ranked by likeness alone"
+    )
 
 
 def doubts_of_examples(index: "Index", points: Mapping[str, ArrayLike], searched: Iterable[str] | None) -> list[str]:

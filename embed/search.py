@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embed.doubts import UNCALIBRATED, doubts_of_runs
+from embed.doubts import UNCALIBRATED, doubts_of_runs, misled_by_particle_score
 from embed.examples import Examples
 from embed.promise import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
 from embed.prototype import RIVAL_WEIGHT, Prototype, fit, leave_one_out
@@ -151,7 +151,8 @@ def search(
         See `embed.prototype.fit`.
     particle_margin
         Cells whose particle logit lies more than this below the lowest of the examples are left out;
-        absent, no cell is. See `embed.score_map.lowest_logit`.
+        absent, no cell is. See `embed.score_map.lowest_logit`. Where the particle score misleads, see
+        `embed.doubts.misled_by_particle_score`, neither it nor rivals, which rest on it, are used.
     num_candidates
         Most cells per run that FAISS hands on to the localisation.
     doubts
@@ -169,15 +170,19 @@ def search(
             f"precision={precision}: expected an index of a calibrated encoder, found {index.header.encoder}, which "
             "was not and promises nothing; run embed calibrate and embed build again, or give threshold=..."
         )
+    names = sorted(index.entries) if runs is None else list(runs)
     surroundings = index.surroundings()
+    against = list(doubts)
+    if particle_margin is not None and (said := misled_by_particle_score(index, names, examples)):
+        particle_margin, rival_weight = None, 0.0
+        against.append(said)
     unwanted = None if negatives is None else negatives.vectors
     prototype = fit(examples.vectors, surroundings, rival_weight, unwanted)
     left_out = leave_one_out(examples.vectors, surroundings, rival_weight, unwanted)
     least_logit = lowest_logit(examples.particle_logit, particle_margin)
     lowest = LOWEST_SCORE if threshold is None else min(threshold, LOWEST_SCORE)
-    names = sorted(index.entries) if runs is None else list(runs)
     most = max(max_picks, MOST_CANDIDATES)
-    against = tuple(dict.fromkeys([*doubts, *doubts_of_runs(index, names)]) if constants else [UNCALIBRATED])
+    against = list(dict.fromkeys([*against, *doubts_of_runs(index, names)])) if constants else [UNCALIBRATED]
     candidates = rank(index, prototype, radius_angstrom, names, lowest, least_logit, most, num_candidates)
     scores = np.concatenate([each.scores for each in candidates.values()] or [np.zeros(0)])
     probability = None
@@ -199,7 +204,7 @@ def search(
     frames = [index.frame(run) for run in names]
     return Found(
         candidates, probability, num_picked, cutoff, prototype, left_out, least_logit, name, radius_angstrom, frames,
-        against,
+        tuple(against),
     )  # fmt: skip
 
 

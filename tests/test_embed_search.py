@@ -101,15 +101,32 @@ def test_each_run_gives_its_best_picks_and_only_those_asked_for(index: Index) ->
 
 def test_cells_less_particle_like_than_the_examples_are_but_never_those_above_even_odds(tmp_path: Path) -> None:
     field = unit_field()
-    index = index_of(shard_of(field), tmp_path)
+    logits = np.broadcast_to(np.arange(GRID[2], dtype=np.float32) - 8, GRID)
+    index = index_of(shard_of(field, logits=logits), tmp_path)
     lowest_x = {}
     for logit, margin in ((8.0, 2.0), (0.0, 2.0), (0.0, None)):
         examples = Examples(field[2, 3, 4][None], np.array([logit], np.float32))
         found = search(index, examples, radius_angstrom=1.0, threshold=-10.0, particle_margin=margin)
         lowest_x[logit, margin] = found.by_run["a"].points_xyz[:, 0].min() / (4 * SPACING)
-    assert lowest_x[8.0, 2.0] >= 4.5  # logit 0
-    assert 2.5 <= lowest_x[0.0, 2.0] < 4.5  # logit -2
+    assert lowest_x[8.0, 2.0] >= 7.5  # logit 0
+    assert 5.5 <= lowest_x[0.0, 2.0] < 7.5  # logit -2
     assert lowest_x[0.0, None] < 1.0
+
+
+def test_where_the_particle_score_misleads_finds_are_ranked_by_likeness_alone(
+    tmp_path: Path, constants: SearchConstants
+) -> None:
+    field = unit_field()
+    logits = np.broadcast_to(np.arange(GRID[2], dtype=np.float32) - 5, GRID)
+    index = index_of(shard_of(field, logits=logits), tmp_path, constants=constants)
+    examples = Examples(field[2, 3, 1][None], np.array([-4.0], np.float32))  # 80 % of the cells have more
+    found = search(index, examples, radius_angstrom=1.0, threshold=-10.0)
+    plain = search(index, examples, radius_angstrom=1.0, threshold=-10.0, particle_margin=None, rival_weight=0.0)
+    assert found.by_run["a"].points_xyz.tolist() == plain.by_run["a"].points_xyz.tolist()
+    assert found.by_run["a"].points_xyz[:, 0].min() < 1.0 * 4 * SPACING and not len(found.prototype.rivals)
+    assert any("90% of what is searched looks more like a particle" in doubt for doubt in found.doubts)
+    likelier = Examples(field[2, 3, 8][None], np.array([3.0], np.float32))
+    assert not search(index, likelier, radius_angstrom=1.0, threshold=-10.0).doubts
 
 
 def test_a_find_leans_to_a_neighbour_that_the_particle_floor_hides_and_stays_in_the_tomogram(tmp_path: Path) -> None:
