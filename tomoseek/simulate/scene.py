@@ -160,11 +160,10 @@ def build_specimen(
     high = torch.tensor([float(extent_xyz[0]), float(extent_xyz[1]), (float(extent_xyz[2]) + slab) / 2])
     volume = torch.zeros(*scene.shape, device=device)
 
-    radii = {name: bounding_radius(density, spacing) for name, density in densities.items()}
     room = Room(low, high, scene.gap_angstrom)
     for name, given in fixed_points.items():
         for point in given:
-            room.occupy(torch.as_tensor(point, dtype=torch.float32), radii[name])
+            room.occupy(torch.as_tensor(point, dtype=torch.float32), bounding_radius(densities[name], spacing))
     membranes = Membranes(scene.vesicles, scene.vesicle_radius_angstrom, scene.walls, scene.membrane_proteins)
     on_membranes, num_proteins = add_membranes(volume, room, membranes, spacing, generator)
     on_filaments, num_filaments = add_filaments(volume, room, scene.filaments, spacing, generator)
@@ -173,19 +172,7 @@ def build_specimen(
     for bead in beads:
         add_gold_bead(volume, bead, bead_radius, spacing)
 
-    points_xyz: dict[str, NDArray[np.float64]] = {}
-    rotations: dict[str, NDArray[np.float64]] = {}
-    # The largest first: among small ones they would find no room.
-    largest_first = sorted(counts, key=lambda name: -radii[name])
-    free = {name: _find_places(room, radii[name], counts[name], generator) for name in largest_first}
-    for name, density in densities.items():
-        nothing = np.zeros((0, 3))
-        known = torch.as_tensor(fixed_points.get(name, nothing), dtype=torch.float32)
-        points = torch.cat([known, free.get(name, known[:0])])
-        turned = random_rotations(len(points), generator)
-        add_particles(volume, density, points, turned, spacing)
-        points_xyz[name] = points.double().numpy()
-        rotations[name] = turned.double().numpy()
+    points_xyz, rotations = _place_complexes(volume, room, densities, counts, fixed_points, spacing, generator)
 
     share = draw(scene.crowding, generator)
     layers = round(float(low[2]) / spacing), round(float(high[2]) / spacing) + 1
@@ -200,6 +187,31 @@ def build_specimen(
     gold = beads.double().numpy()
     clutter = np.concatenate([on_membranes, on_filaments, gold])
     return Specimen(volume, points_xyz, rotations, thickness, layers, gold, crowd, clutter, distractors)
+
+
+def _place_complexes(
+    volume: Tensor,
+    room: Room,
+    densities: dict[str, Tensor],
+    counts: dict[str, int],
+    fixed_points: dict[str, NDArray[np.float64]],
+    spacing: float,
+    generator: torch.Generator,
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Paint the labelled complexes; return points ``(n, 3)`` in Å and rotations ``(n, 3, 3)`` of each."""
+    radii = {name: bounding_radius(density, spacing) for name, density in densities.items()}
+    # The largest first: among small ones they would find no room.
+    largest_first = sorted(counts, key=lambda name: -radii[name])
+    free = {name: _find_places(room, radii[name], counts[name], generator) for name in largest_first}
+    points_xyz, rotations = {}, {}
+    for name, density in densities.items():
+        known = torch.as_tensor(fixed_points.get(name, np.zeros((0, 3))), dtype=torch.float32)
+        points = torch.cat([known, free.get(name, known[:0])])
+        turned = random_rotations(len(points), generator)
+        add_particles(volume, density, points, turned, spacing)
+        points_xyz[name] = points.double().numpy()
+        rotations[name] = turned.double().numpy()
+    return points_xyz, rotations
 
 
 def _find_places(room: Room, radius: float, count: int, generator: torch.Generator) -> Tensor:
