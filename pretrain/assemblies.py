@@ -23,6 +23,7 @@ from pretrain.scene_crops import Scene, draw_crops
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
 from tomoseek.geometry import is_same_spacing, points_to_indices
+from tomoseek.messages import listed, warn
 from tomoseek.simulate import SceneConfig, load_density, random_assembly, simulate_tomogram
 from tomoseek.tomograms.normalise import measure_values
 from tomoseek.tomograms.tomogram import Tomogram
@@ -149,7 +150,7 @@ class AssemblyCrops:
         self.config = config
         self.rank = rank
         self.device = device
-        self.sources = find_sources(config) if config.data.project else []
+        self.sources = thick_enough(find_sources(config), config.crop) if config.data.project else []
         self.voxel_spacing = common_spacing(self.sources) if self.sources else config.model.voxel_spacing
         self._hosts: dict[int, Host] = {}
         self._pool: OrderedDict[int, tuple[Scene, Scene]] = OrderedDict()
@@ -208,6 +209,26 @@ class AssemblyCrops:
         if config.metric.masked_weight:
             batch |= {"target": torch.from_numpy(np.stack([crop.target for crop in crops])), **hide(config, random)}
         return batch
+
+
+def thick_enough(sources: list[tuple[Tomogram, ...]], crop: int) -> list[tuple[Tomogram, ...]]:
+    """Leave out, with a warning, tomograms that hold no crop of so many voxels along each edge.
+
+    Raises
+    ------
+    InputError
+        If none is left.
+    """
+    kept = [source for source in sources if min(source[0].shape) >= crop]
+    thin = [f"{source[0].run} ({min(source[0].shape)})" for source in sources if min(source[0].shape) < crop]
+    if not kept:
+        raise InputError(
+            f"crop={crop}: expected a tomogram of at least so many voxels along each axis, found {listed(thin)}; "
+            "give a smaller crop, as crop=32"
+        )
+    if thin:
+        warn(f"runs {listed(thin)} are left out: thinner than crop={crop} voxels")
+    return kept
 
 
 def common_spacing(sources: list[tuple[Tomogram, ...]]) -> float:

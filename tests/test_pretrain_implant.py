@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from pretrain.adaptation import is_worse
+from pretrain.assemblies import thick_enough
 from pretrain.contrast import ball_response, blobs, standing_out
 from pretrain.implant import Host, implant
 from tomoseek.command_line import Command, launch
 from tomoseek.complexes import COMPLEXES
 from tomoseek.config import Polarity
+from tomoseek.errors import InputError
 from tomoseek.geometry import points_to_indices
+from tomoseek.messages import Notice
 from tomoseek.network.weights import load_encoder
 from tomoseek.simulate import MicroscopeConfig, SceneConfig, builtin_density, random_assembly, simulate_tomogram
 from tomoseek.tomograms.copick_tomograms import add_tomogram
@@ -130,3 +133,11 @@ def test_tomograms_of_two_spacings_are_refused(
         adapt(monkeypatch, project, out_dir, "data.resample=null")
     assert exit_info.value.code == 2
     assert "expected tomograms of one voxel spacing, found 7.84 to 13.5" in capsys.readouterr().err
+
+
+def test_tomograms_thinner_than_a_crop_are_left_out_and_refused_where_no_other_is() -> None:
+    thick, thin = (noise(0),), (noise(1, (24, 72, 72)),)
+    with pytest.warns(Notice, match=r"runs noise1 \(24\) are left out: thinner than crop=48 voxels"):
+        assert thick_enough([thick, thin], 48) == [thick]
+    with pytest.raises(InputError, match=r"expected a tomogram of at least so many voxels.*found noise1 \(24\)"):
+        thick_enough([thin], 48)
