@@ -23,7 +23,7 @@ from finetune.validate import validate
 from tomoseek.files import keep_log_until, log_jsonl
 from tomoseek.messages import warn
 from tomoseek.running import ahead, autocast, loss_scaler, pick_device, progress
-from tomoseek.training import Ema, StateKeeper, cosine_learning_rate
+from tomoseek.training import Ema, StateKeeper, cosine_learning_rate, keep_freed_memory
 
 LOG = "train_log.jsonl"
 PROBED = 5  # steps after which one can say how many fit into a time limit
@@ -47,6 +47,7 @@ def run(config: TrainConfig, on_validation: Callable[[int, float], None] | None 
     FloatingPointError
         If the loss stops being a finite number.
     """
+    keep_freed_memory()
     out_dir, device = Path(config.out_dir), pick_device(config.device)
     labels = find_labels(config)
     picker = fresh_picker(

@@ -30,7 +30,7 @@ from tomoseek.network.encoder import Encoder
 from tomoseek.network.weights import WEIGHTS, fingerprint, load_encoder, save_encoder
 from tomoseek.provenance import code_version
 from tomoseek.running import ahead, pick_device, precision, progress
-from tomoseek.training import Ema, StateKeeper, cosine_learning_rate, load_state, save_state
+from tomoseek.training import Ema, StateKeeper, cosine_learning_rate, keep_freed_memory, load_state, save_state
 
 
 class Batches(Protocol):
@@ -50,6 +50,7 @@ def run(config: PretrainConfig) -> None:
     RuntimeError
         If the loss stops being a finite number.
     """
+    keep_freed_memory()
     device = pick_device(config.device)
     unused = DistributedDataParallelKwargs(find_unused_parameters=config.stage is StageName.masked)
     mixed = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "no"}[precision(device)]

@@ -1,7 +1,10 @@
 """Schedule, moving average, saved state and prefetching."""
 
+import ctypes
 import itertools
 import math
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -149,3 +152,26 @@ def test_prefetching_draws_two_ahead_and_no_more() -> None:
         assert drawn == [0, 1, 2, 3]
         raise KeyboardInterrupt
     assert drawn == [0, 1, 2, 3] and threading.active_count() == before
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+def test_freed_memory_is_kept_for_the_next_step() -> None:
+    words = """
+import resource, sys, torch
+from tomoseek.training import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+torch.set_num_threads(1)
+def step():
+    return sum(float(torch.ones(20_000_000).sum()) for _ in range(4))
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    given_back, kept = (
+        int(subprocess.run([sys.executable, "-c", words, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("plain", "keep")
+    )
+    assert kept < 0.1 * given_back

@@ -1,5 +1,6 @@
 """What every training loop shares: schedule, moving average of the weights, saved state and when it is saved."""
 
+import ctypes
 import json
 import math
 import signal
@@ -20,7 +21,22 @@ from torch import Tensor, nn
 from tomoseek.files import atomic_path
 
 SECONDS_BETWEEN_STATES = 60.0
+# mallopt(3): trim the top of the heap only beyond so many bytes, grow it by so many, never map a block by itself.
+MALLOC_OPTIONS = {-1: 2**31 - 1, -2: 2**28, -4: 0}
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)  # what a batch system sends to a job it wants back, and Ctrl-C
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what a step has freed for the next one, instead of handing it back and asking for it anew.
+
+    Every step of a training on a CPU allocates the same hundreds of megabytes. Handed back in between, they come as
+    fresh pages that the kernel has to clear: a tenth of the time. The process stays as large as its largest step. Other
+    C libraries are left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in MALLOC_OPTIONS.items():
+            mallopt(option, value)
 
 
 def cosine_learning_rate(step: int, num_steps: int, peak: float, warmup_steps: int, floor: float = 0.01) -> float:
