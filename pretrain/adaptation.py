@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pretrain.assemblies import AssemblyCrops
 from pretrain.config import PretrainConfig
+from pretrain.implant import Host
 from pretrain.metric import MetricLearner
 from tomoseek.network.encoder import Encoder
 from tomoseek.running import autocast, progress
@@ -18,10 +19,11 @@ NUM_BATCHES = 8
 ERRORS = 2.0  # standard errors by which the loss must have risen to count as worse
 
 
-def held_out_batches(config: PretrainConfig, device: torch.device) -> list[dict[str, Tensor]]:
+def held_out_batches(config: PretrainConfig, hosts: list[Host], device: torch.device) -> list[dict[str, Tensor]]:
     """Draw batches of crops with implants only, of other assemblies at other places than training draws."""
     metric = dataclasses.replace(config.metric, implant_share=1.0, masked_weight=0.0, pool=2, refresh_every=2)
-    held_out = AssemblyCrops(dataclasses.replace(config, seed=config.seed + HELD_OUT_SEED, metric=metric), 0, device)
+    other = dataclasses.replace(config, seed=config.seed + HELD_OUT_SEED, metric=metric)
+    held_out = AssemblyCrops(other, 0, device, hosts)
     return [held_out.batch(step) for step in progress(range(NUM_BATCHES), "draw what neither has seen", "batch")]
 
 

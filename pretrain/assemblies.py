@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pretrain.config import MetricConfig, PretrainConfig
-from pretrain.contrast import standing_out
 from pretrain.implant import Host, implant
 from pretrain.masked_crops import find_sources, hide
 from pretrain.metric import PADDING
@@ -146,13 +145,14 @@ def scene_of(
 class AssemblyCrops:
     """Batches of crops from a moving pool of simulated pairs; each is a function of ``(seed, step, rank)``."""
 
-    def __init__(self, config: PretrainConfig, rank: int, device: torch.device) -> None:
+    def __init__(
+        self, config: PretrainConfig, rank: int, device: torch.device, hosts: list[Host] | None = None
+    ) -> None:
         self.config = config
         self.rank = rank
         self.device = device
-        self.sources = thick_enough(find_sources(config), config.crop) if config.data.project else []
-        self.voxel_spacing = common_spacing(self.sources) if self.sources else config.model.voxel_spacing
-        self._hosts: dict[int, Host] = {}
+        self.hosts = find_hosts(config) if hosts is None else hosts
+        self.voxel_spacing = common_spacing(self.hosts) if self.hosts else config.model.voxel_spacing
         self._pool: OrderedDict[int, tuple[Scene, Scene]] = OrderedDict()
 
     def pair(self, number: int) -> tuple[Scene, Scene]:
@@ -179,13 +179,9 @@ class AssemblyCrops:
 
     def _draw_host(self, random: np.random.Generator) -> Host | None:
         """Choose the tomogram that a scene's particles are set into; None: the scene is simulated."""
-        if not self.sources or random.random() >= self.config.metric.implant_share:
+        if not self.hosts or random.random() >= self.config.metric.implant_share:
             return None
-        chosen = int(random.integers(len(self.sources)))
-        if chosen not in self._hosts:
-            source = self.sources[chosen]
-            self._hosts[chosen] = Host(source, standing_out(source[0]))
-        return self._hosts[chosen]
+        return self.hosts[int(random.integers(len(self.hosts)))]
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Draw the batch of a step: ``input`` ``(b, z, y, x)``, ``points`` ``(b, m, 3)``, ``label`` ``(b, m)``.
@@ -207,8 +203,14 @@ class AssemblyCrops:
             "points": torch.from_numpy(points), "label": torch.from_numpy(labels),
         }  # fmt: skip
         if config.metric.masked_weight:
-            batch |= {"target": torch.from_numpy(np.stack([crop.target for crop in crops])), **hide(config, random)}
+            targets = [crop.target for crop in crops if crop.target is not None]
+            batch |= {"target": torch.from_numpy(np.stack(targets)), **hide(config, random)}
         return batch
+
+
+def find_hosts(config: PretrainConfig) -> list[Host]:
+    """List the project's tomograms that particles can be set into; none without a project."""
+    return [Host(source) for source in thick_enough(find_sources(config), config.crop)] if config.data.project else []
 
 
 def thick_enough(sources: list[tuple[Tomogram, ...]], crop: int) -> list[tuple[Tomogram, ...]]:
@@ -231,7 +233,7 @@ def thick_enough(sources: list[tuple[Tomogram, ...]], crop: int) -> list[tuple[T
     return kept
 
 
-def common_spacing(sources: list[tuple[Tomogram, ...]]) -> float:
+def common_spacing(hosts: list[Host]) -> float:
     """Return the voxel spacing that all tomograms share.
 
     Raises
@@ -239,7 +241,7 @@ def common_spacing(sources: list[tuple[Tomogram, ...]]) -> float:
     InputError
         If they differ by more than 1 %.
     """
-    spacings = [source[0].voxel_spacing for source in sources]
+    spacings = [host.halves[0].voxel_spacing for host in hosts]
     if not is_same_spacing(max(spacings), min(spacings)):
         raise InputError(
             f"data.project: expected tomograms of one voxel spacing, found {min(spacings):g} to {max(spacings):g} Å; "

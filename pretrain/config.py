@@ -118,6 +118,8 @@ class PretrainConfig:
                 raise InputError(f"metric.{name}: expected [low, high] with 0 < low <= high, found {list(pair)}")
         if not 0 < self.metric.implant_share <= 1:
             raise InputError(f"metric.implant_share: expected a share above 0, found {self.metric.implant_share}")
+        if self.metric.microscope.snr is not None:
+            raise InputError("metric.microscope.snr: expected null, as metric.snr and metric.in_situ_snr say it")
         if not 0 <= self.metric.in_situ_share <= 1:
             raise InputError(f"metric.in_situ_share: expected a share of 0 to 1, found {self.metric.in_situ_share}")
         if self.metric.masked_weight < 0:

@@ -5,14 +5,12 @@ things in the tomogram reach, over what a ball of about their mass reaches in a 
 image.
 """
 
-import functools
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tomoseek.geometry import angstrom_to_cells, points_to_indices
+from tomoseek.geometry import angstrom_to_cells, indices_to_points
 from tomoseek.network.strides import COARSEST_STRIDE
 from tomoseek.picks.peaks import find_peaks
 from tomoseek.simulate import MicroscopeConfig, SceneConfig
@@ -27,6 +25,7 @@ BALL_KDA = 1600.0  # so that simulated tomograms, sparse or crowded, give their 
 APART_ANGSTROM = 100.0
 PERCENTILE = 95.0  # of the maxima; the largest complexes of a cell are a few of a hundred
 PIECES = 4
+BOX_ANGSTROM = 640.0  # around the ball, along the axis of tilt
 PIECE_ANGSTROM = (960.0, 1920.0, 1920.0)  # z y x
 
 Floats = NDArray[np.float32]
@@ -58,23 +57,28 @@ def standing_out(tomogram: Tomogram, seed: int = 0) -> float:
     return float(np.percentile(np.concatenate(heights), PERCENTILE))
 
 
-@functools.lru_cache(maxsize=64)
 def ball_response(
-    defocus_um: float, tilt_range_degree: float, voxel_spacing: float, amplitude_contrast: float
+    shape: list[int], voxel_spacing: float, microscope: MicroscopeConfig, generator: torch.Generator
 ) -> float:
-    """Return what a ball of `BALL_KDA` reaches in a noise-free simulated tomogram, in the simulator's unit."""
-    microscope = MicroscopeConfig(
-        defocus_um=[defocus_um] * 2, tilt_range_degree=[tilt_range_degree] * 2, amplitude_contrast=amplitude_contrast,
-        dose_damping=False,
-    )  # fmt: skip
-    box = [max(2, round(640 / voxel_spacing / 8)) * 8] * 3
-    scene = SceneConfig(
-        shape=box, voxel_spacing=voxel_spacing, thickness_angstrom=[1e4, 1e4], vesicles=[0, 0], gold_beads=[0, 0]
-    )
+    """Return what a ball of `BALL_KDA` reaches in a noise-free simulated tomogram, in the simulator's unit.
+
+    Parameters
+    ----------
+    shape
+        Voxels z y x of the tomogram. Of its length along y, the axis of tilt, which changes nothing, a part will do.
+    voxel_spacing
+        Å.
+    microscope
+        How it is imaged.
+    generator
+        In the state in which another tomogram was imaged, it gives the same tilts, focus and filter.
+    """
+    box = [shape[0], min(shape[1], round(BOX_ANGSTROM / voxel_spacing)), shape[2]]
+    scene = SceneConfig(shape=box, voxel_spacing=voxel_spacing, vesicles=[0, 0], gold_beads=[0, 0])
     ball = rasterise(domain(BALL_KDA, (0.0, 0.0, 0.0)), voxel_spacing)
-    middle = np.full((1, 3), (box[0] - 1) / 2 * voxel_spacing)
-    generator, device = torch.Generator().manual_seed(0), torch.device("cpu")
-    specimen = build_specimen({"ball": ball}, {}, scene, generator, device, fixed_points={"ball": middle})
+    middle = indices_to_points([[(n - 1) / 2 for n in box]], voxel_spacing)
+    nothing_else = torch.Generator().manual_seed(0)
+    specimen = build_specimen({"ball": ball}, {}, scene, nothing_else, torch.device("cpu"), {"ball": middle})
     clean, _, _ = image_specimen(specimen, scene, microscope, generator, None)
-    place = tuple(np.rint(points_to_indices(middle, voxel_spacing)[0]).astype(int))
-    return float(blobs(-clean.numpy(), voxel_spacing)[place])
+    z, y, x = (n // 2 for n in box)
+    return float(blobs(-clean.numpy(), voxel_spacing)[z - 1 : z + 2, y - 1 : y + 2, x - 1 : x + 2].max())

@@ -1,13 +1,14 @@
 """Simulated particles set into unlabeled tomograms, which lend them their noise, ice and contaminants."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pretrain.contrast import ball_response
+from pretrain.contrast import ball_response, standing_out
 from tomoseek.network.strides import COARSEST_STRIDE
 from tomoseek.simulate import MicroscopeConfig, SceneConfig
 from tomoseek.simulate.scene import build_specimen
@@ -15,20 +16,16 @@ from tomoseek.simulate.tomogram import image_specimen
 from tomoseek.tomograms.tomogram import Tomogram
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Host:
-    """An unlabeled tomogram that particles are set into.
-
-    Attributes
-    ----------
-    halves
-        Two halves of it, or the tomogram alone.
-    standing_out
-        How strong its largest compact things are, see `pretrain.contrast`.
-    """
+    """An unlabeled tomogram that particles are set into: two halves of it, or the tomogram alone."""
 
     halves: tuple[Tomogram, ...]
-    standing_out: float
+
+    @cached_property
+    def standing_out(self) -> float:
+        """How strong its largest compact things are, see `pretrain.contrast`; measured when it is first asked for."""
+        return standing_out(self.halves[0])
 
 
 def implant(
@@ -74,9 +71,8 @@ def implant(
         vesicles=[0, 0], gold_beads=[0, 0],
     )  # fmt: skip
     specimen = build_specimen(densities, counts, scene, generator, device)
-    clean, _, drawn = image_specimen(specimen, scene, microscope, generator, None)
-    ball = ball_response(
-        drawn["defocus_um"], max(drawn["tilts_degree"]), scene.voxel_spacing, drawn["amplitude_contrast"]
-    )
+    optics = generator.get_state()
+    clean, _, _ = image_specimen(specimen, scene, microscope, generator, None)
+    ball = ball_response(size, scene.voxel_spacing, microscope, generator.set_state(optics))
     added = (-clean * (contrast * host.standing_out / ball)).cpu().numpy()  # z y x
     return np.stack([piece + added for piece in pieces]), specimen.points_xyz

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from pretrain.adaptation import held_out_batches, is_worse, losses
 from pretrain.assemblies import AssemblyCrops
 from pretrain.config import PretrainConfig, StageName
+from pretrain.implant import Host
 from pretrain.masked import MaskedAutoencoder
 from pretrain.masked_crops import MaskedCrops
 from pretrain.metric import MetricLearner
@@ -139,7 +140,8 @@ def run(config: PretrainConfig) -> None:
         assert isinstance(ema.module, Encoder)
         learned = ema.module
         if config.stage is StageName.adapt:
-            learned = keep_better(learned, config, accelerator.device, provenance)
+            assert isinstance(batches, AssemblyCrops)
+            learned = keep_better(learned, config, batches.hosts, accelerator.device, provenance)
         save_encoder(learned, out_dir, provenance)
         accelerator.print(f"{out_dir / WEIGHTS}: encoder {fingerprint(learned)}, {last}")
         if config.stage is not StageName.masked and config.metric.calibrate:
@@ -148,15 +150,18 @@ def run(config: PretrainConfig) -> None:
     accelerator.end_training()
 
 
-def keep_better(adapted: Encoder, config: PretrainConfig, device: torch.device, provenance: dict[str, Any]) -> Encoder:
+def keep_better(
+    adapted: Encoder, config: PretrainConfig, hosts: list[Host], device: torch.device, provenance: dict[str, Any]
+) -> Encoder:
     """Return the adapted encoder, or the one it started from where that does better on implants neither has seen."""
     assert config.encoder is not None
     started_from = load_encoder(config.encoder)
-    batches = held_out_batches(config, device)
+    batches = held_out_batches(config, hosts, device)
     before, after = (losses(encoder, batches, config, device) for encoder in (started_from, adapted))
     provenance["held_out_loss"] = {"before": float(before.mean()), "adapted": float(after.mean())}
+    provenance["adapted"] = not is_worse(before, after)
     said = f"loss on implants that neither has seen: {before.mean():.3f} before, {after.mean():.3f} adapted"
-    if is_worse(before, after):
+    if not provenance["adapted"]:
         warn(f"{said}; adapting did harm, and the encoder stays as it was")
         return started_from
     print(said)

@@ -24,7 +24,8 @@ class Crop:
     Attributes
     ----------
     volume, target
-        ``(z, y, x)``: normalised; the target of masked autoencoding shows the same place with other noise.
+        ``(z, y, x)``: normalised; the target of masked autoencoding shows the same place with other noise, and is
+        None where nothing is rebuilt.
     points
         ``(m, 3)`` voxel z y x.
     label
@@ -32,7 +33,7 @@ class Crop:
     """
 
     volume: Floats
-    target: Floats
+    target: Floats | None
     points: Floats
     label: NDArray[np.int64]
 
@@ -66,15 +67,16 @@ def draw_crop(scene: Scene, config: PretrainConfig, random: np.random.Generator)
     variance = scene.signal_variance + scene.noise_variance * (share**2 + (1 - share) ** 2)
     scale = random.uniform(0.85, 1.15) / np.sqrt(variance)
     offset = random.normal(0, 0.05)
-    volume, target = (
-        np.clip((part * half[0] + (1 - part) * half[1] - scene.centre) * scale + offset, -8, 8).astype(np.float32)
-        for part in (share, 1 - share)
-    )
-    points, labels = draw_points(scene, start, config, random)
     axes = tuple(int(axis) for axis in np.flatnonzero(random.random(3) < 0.5))
+
+    def mixed(part: float) -> Floats:
+        volume = (part * half[0] + (1 - part) * half[1] - scene.centre) * scale + offset
+        return np.ascontiguousarray(np.flip(np.clip(volume, -8, 8), axes), dtype=np.float32)
+
+    target = mixed(1 - share) if config.metric.masked_weight else None
+    points, labels = draw_points(scene, start, config, random)
     points[:, axes] = size - 1 - points[:, axes]
-    volume, target = (np.ascontiguousarray(np.flip(each, axes)) for each in (volume, target))
-    return Crop(volume, target, points, labels)
+    return Crop(mixed(share), target, points, labels)
 
 
 def draw_points(

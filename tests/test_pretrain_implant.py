@@ -9,15 +9,17 @@ import torch
 
 from pretrain.adaptation import is_worse
 from pretrain.assemblies import thick_enough
+from pretrain.config import PretrainConfig
 from pretrain.contrast import ball_response, blobs, standing_out
 from pretrain.implant import Host, implant
-from tomoseek.command_line import Command, launch
+from pretrain.loop import keep_better
+from tomoseek.command_line import Command, compose_settings, launch
 from tomoseek.complexes import COMPLEXES
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
 from tomoseek.geometry import points_to_indices
 from tomoseek.messages import Notice
-from tomoseek.network.weights import load_encoder
+from tomoseek.network.weights import fingerprint, load_encoder
 from tomoseek.simulate import MicroscopeConfig, SceneConfig, builtin_density, random_assembly, simulate_tomogram
 from tomoseek.tomograms.copick_tomograms import add_tomogram
 from tomoseek.tomograms.project import create_project
@@ -32,10 +34,17 @@ def noise(seed: int, shape: tuple[int, int, int] = (48, 72, 72), spacing: float 
     )  # fmt: skip
 
 
+def host_of(source: tuple[Tomogram, ...], strength: float) -> Host:
+    """A host of known strength: what is measured once is not measured again."""
+    host = Host(source)
+    host.__dict__["standing_out"] = strength
+    return host
+
+
 def implanted(source: tuple[Tomogram, ...], standing_out: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
     density = {"ribosome": builtin_density("ribosome", source[0].voxel_spacing)}
     halves, points = implant(
-        Host(source, standing_out), density, {"ribosome": 3}, [48, 72, 72], MicroscopeConfig(), 1.0, 0,
+        host_of(source, standing_out), density, {"ribosome": 3}, [48, 72, 72], MicroscopeConfig(), 1.0, 0,
         torch.device("cpu"),
     )  # fmt: skip
     return halves, points_to_indices(points["ribosome"], source[0].voxel_spacing)
@@ -60,7 +69,14 @@ def test_particles_are_as_strong_as_what_stands_out_of_the_tomogram() -> None:
     density = random_assembly(3, 10.0, (1600.0, 1601.0), ("C1",))
     source = (noise(0, (64, 96, 96)),)
     halves, points = implant(
-        Host(source, 0.7), {"one": density}, {"one": 6}, [64, 96, 96], MicroscopeConfig(), 1.0, 0, torch.device("cpu")
+        host_of(source, 0.7),
+        {"one": density},
+        {"one": 6},
+        [64, 96, 96],
+        MicroscopeConfig(),
+        1.0,
+        0,
+        torch.device("cpu"),
     )
     added = blobs(halves[0] - source[0].crop((0, 0, 0), (64, 96, 96)), 10.0)
     places = points_to_indices(points["one"], 10.0)
@@ -74,7 +90,8 @@ def test_the_contrast_of_a_tomogram_is_found_from_what_stands_out_of_it(snr: flo
     scene = SceneConfig(shape=[96, 160, 160], vesicles=[0, 1], crowding=[crowding] * 2)
     simulated = simulate_tomogram(densities, dict.fromkeys(densities, 8), scene, MicroscopeConfig(snr=[snr] * 2), 1)
     tomogram = Tomogram.from_array(simulated.full.numpy(), 10.0, run="known")
-    ball = ball_response(simulated.metadata["defocus_um"], 60.0, 10.0, 0.07)
+    optics = MicroscopeConfig(defocus_um=[simulated.metadata["defocus_um"]] * 2)
+    ball = ball_response([96, 160, 160], 10.0, optics, torch.Generator().manual_seed(0))
     assert 0.5 < standing_out(tomogram) / ball * tomogram.contrast.scale < 2.0
 
 
@@ -141,3 +158,32 @@ def test_tomograms_thinner_than_a_crop_are_left_out_and_refused_where_no_other_i
         assert thick_enough([thick, thin], 48) == [thick]
     with pytest.raises(InputError, match=r"expected a tomogram of at least so many voxels.*found noise1 \(24\)"):
         thick_enough([thin], 48)
+
+
+def test_a_ball_is_imaged_as_the_particles_are() -> None:
+    wide = MicroscopeConfig(sirt_share=1.0, sirt_iterations=[5, 5], phase_plate_share=0.5, missing_tilts=[0, 0.5])
+    responses = [
+        ball_response([64, y, 96], 10.0, wide, torch.Generator().manual_seed(seed)) for y, seed in ((64, 0), (200, 0))
+    ]
+    assert responses[0] == pytest.approx(responses[1], rel=1e-3)  # what lies along the axis of tilt changes nothing
+    plain = ball_response([64, 64, 96], 10.0, MicroscopeConfig(), torch.Generator().manual_seed(0))
+    weaker = ball_response(
+        [64, 64, 96], 10.0, MicroscopeConfig(sirt_share=1.0, sirt_iterations=[5, 5]), torch.Generator().manual_seed(0)
+    )
+    assert weaker < 0.8 * plain
+
+
+def test_an_encoder_that_adapting_has_spoilt_is_not_kept() -> None:
+    words = [
+        "stage=adapt", "encoder=shipped", "data.project=none.json", "crop=48", "batch_size=8",
+        "metric.scene=[64,128,128]", "metric.classes_per_scene=6", "metric.particles_per_class=6",
+    ]  # fmt: skip
+    config = compose_settings("pretrain", PretrainConfig, words)
+    hosts, device = [host_of((noise(0, (64, 128, 128)),), 2.0)], torch.device("cpu")
+    provenance: dict[str, object] = {}
+    shipped, spoilt = load_encoder("shipped"), load_encoder("random-small")
+    with pytest.warns(Notice, match="adapting did harm, and the encoder stays as it was"):
+        kept = keep_better(spoilt, config, hosts, device, provenance)
+    assert fingerprint(kept) == fingerprint(shipped) and provenance["adapted"] is False
+    assert fingerprint(keep_better(shipped, config, hosts, device, provenance)) == fingerprint(shipped)
+    assert provenance["adapted"] is True
