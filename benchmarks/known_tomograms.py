@@ -4,6 +4,7 @@ The maps are real ones where a folder of them is given, procedural assemblies ot
 fixed seeds.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,23 @@ class KnownTomograms:
     densities: dict[str, Tensor]
 
 
+def simulate_regime(
+    regime: Regime, densities: dict[str, Tensor], counts: dict[str, int], seeds: Iterable[int]
+) -> list[SimulatedTomogram]:
+    """Simulate a tomogram of each seed, as the regime has it; densities are at its voxel spacing."""
+    spacing = regime.voxel_spacing
+    extent = (regime.thickness_angstrom or EXTENT_ANGSTROM[0], *EXTENT_ANGSTROM[1:])
+    scene = SceneConfig(
+        shape=[round(length / spacing / 8) * 8 for length in extent], voxel_spacing=spacing, **regime.ice
+    )
+    if regime.thickness_angstrom:
+        scene.thickness_angstrom = [regime.thickness_angstrom] * 2
+    microscope = MicroscopeConfig(snr=list(regime.snr), defocus_um=list(regime.defocus_um))
+    return [
+        simulate_tomogram(densities, counts, scene, microscope, seed, processing=regime.processing) for seed in seeds
+    ]
+
+
 def make_tomograms(name: str, maps: Path | None, development: bool = False) -> KnownTomograms:
     """Simulate the tomograms of one of `REGIMES`; for development, with other complexes and other seeds."""
     regime = REGIMES[name]
@@ -147,18 +165,8 @@ def make_tomograms(name: str, maps: Path | None, development: bool = False) -> K
     if regime.clutter:
         everything |= clutter
         counts |= dict.fromkeys(clutter, CLUTTER_PER_CLASS)
-    extent = (regime.thickness_angstrom or EXTENT_ANGSTROM[0], *EXTENT_ANGSTROM[1:])
-    scene = SceneConfig(
-        shape=[round(length / spacing / 8) * 8 for length in extent], voxel_spacing=spacing, **regime.ice
-    )
-    if regime.thickness_angstrom:
-        scene.thickness_angstrom = [regime.thickness_angstrom] * 2
-    microscope = MicroscopeConfig(snr=list(regime.snr), defocus_um=list(regime.defocus_um))
     first = 8_000 if development else 9_000
-    seeds = range(first, first + NUM_TOMOGRAMS)
-    simulated = [
-        simulate_tomogram(everything, counts, scene, microscope, seed, processing=regime.processing) for seed in seeds
-    ]
+    simulated = simulate_regime(regime, everything, counts, range(first, first + NUM_TOMOGRAMS))
     tomograms = [
         Tomogram(
             run=f"{name}_{k}", tomogram_type="wbp", voxel_spacing=spacing, array=tomogram.full.numpy(),

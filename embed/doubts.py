@@ -89,7 +89,9 @@ def misled_by_particle_score(index: "Index", runs: Iterable[str], examples: Exam
     shards = [index.shard(run) for run in runs if run in index.entries]
     if not shards or not tells_particles(shards[0]):
         return None
-    ordinary = float(np.median(examples.particle_logit))
+    ordinary, enough = float(np.median(examples.particle_logit)), MOST_ABOVE * sum(map(len, shards))
+    if sum(shard.num_around(ordinary) for shard in shards) <= enough:
+        return None  # at most so many, and nothing was read for it
     share = sum(len(shard.rows_above(ordinary)) for shard in shards) / sum(map(len, shards))
     if share <= MOST_ABOVE:
         return None

@@ -23,9 +23,17 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from benchmarks.controls.template_matching import match_template
-from benchmarks.known_tomograms import EXTENT_ANGSTROM, HOLLOW, PURIFIED, REGIMES, UNSEEN, draw_examples
+from benchmarks.known_tomograms import (
+    HOLLOW,
+    PURIFIED,
+    REGIMES,
+    STANDARD,
+    UNSEEN,
+    draw_examples,
+    simulate_regime,
+)
 from benchmarks.pretraining.probe.measures import peaks_of
+from benchmarks.pretraining.probe.template_row import likeness_to
 from embed import Index
 from embed.examples import read_examples
 from embed.promise import LOWEST_SCORE
@@ -34,14 +42,7 @@ from tomoseek import Tomogram
 from tomoseek.evaluation.ranking import score_ranking
 from tomoseek.picks.points import Picks
 from tomoseek.running import progress
-from tomoseek.simulate import (
-    MicroscopeConfig,
-    SceneConfig,
-    SimulatedTomogram,
-    load_density,
-    random_assembly,
-    simulate_tomogram,
-)
+from tomoseek.simulate import SimulatedTomogram, load_density, random_assembly
 from tomoseek.simulate.domains import centred, domain, mass_kda, rasterise
 from tomoseek.simulate.placing import bounding_radius, turned_copies
 from tomoseek.simulate.symmetry import random_rotations
@@ -122,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--maps", type=Path, help="folder of density maps named after their PDB entries")
     parser.add_argument("--encoder", nargs="*", default=["shipped"])
-    parser.add_argument("--regimes", nargs="*", default=list(PURIFIED), choices=list(REGIMES))
+    parser.add_argument("--regimes", nargs="*", default=list(PURIFIED), choices=STANDARD)
     parser.add_argument("--no-templates", action="store_true", help="leave out template matching (24 s for each map)")
     arguments = parser.parse_args()
     densities, radii = complexes(arguments.maps)
@@ -130,12 +131,9 @@ def main() -> None:
     counts = dict.fromkeys(densities, PER_CLASS) | dict.fromkeys(fakes, PER_DECOY)
     print(f"| | decoys | {' | '.join(radii)} | mean |", "|---" * (len(radii) + 3) + "|", sep="\n")
     for regime in arguments.regimes:
-        microscope = MicroscopeConfig(snr=list(REGIMES[regime].snr))
-        scene = SceneConfig(shape=[round(length / SPACING) for length in EXTENT_ANGSTROM], **REGIMES[regime].ice)
-        runs = {
-            f"{regime}_{k}": simulate_tomogram(densities | fakes, counts, scene, microscope, FIRST_SEED + k)
-            for k in range(NUM_TOMOGRAMS)
-        }
+        seeds = range(FIRST_SEED, FIRST_SEED + NUM_TOMOGRAMS)
+        simulated = simulate_regime(REGIMES[regime], densities | fakes, counts, seeds)
+        runs = {f"{regime}_{k}": each for k, each in enumerate(simulated)}
         for encoder in arguments.encoder:
             show(f"{encoder}, {regime}", search_all(encoder, runs, radii))
         if not arguments.no_templates:
@@ -178,9 +176,7 @@ def match_all(
     for name, density in densities.items():
         found = {}
         for run, simulated in runs.items():
-            likeness = match_template(
-                -simulated.full, density, SPACING, tilt_range_degree=60.0, defocus_um=simulated.metadata["defocus_um"]
-            )
+            likeness = likeness_to(density, simulated, SPACING, torch.device("cpu"))
             found[run] = peaks_of(likeness.numpy(), radii[name], SPACING, stride=1)
         truth = {run: simulated.points[name] for run, simulated in runs.items()}
         result[name] = [both_precisions(truth, found, decoys, radii[name])]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.known_tomograms import EXTENT_ANGSTROM, HOLLOW, PURIFIED, REGIMES, UNSEEN
+from benchmarks.known_tomograms import HOLLOW, PURIFIED, REGIMES, STANDARD, UNSEEN, simulate_regime
 from embed import Index
 from embed.examples import read_examples
 from embed.promise import LOWEST_SCORE
@@ -20,7 +20,7 @@ from embed.search import MOST_CANDIDATES, search
 from tomoseek import Tomogram
 from tomoseek.evaluation.ranking import score_ranking
 from tomoseek.running import progress
-from tomoseek.simulate import MicroscopeConfig, SceneConfig, load_density, simulate_tomogram
+from tomoseek.simulate import load_density
 
 SPACING = 10.0
 NUM_TOMOGRAMS, PER_TOMOGRAM, OTHERS = 5, 25, 15
@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--maps", type=Path, required=True, help="folder of density maps named after their PDB entries")
     parser.add_argument("--encoder", nargs="*", default=["shipped"])
-    parser.add_argument("--regimes", nargs="*", default=list(PURIFIED), choices=list(REGIMES))
+    parser.add_argument("--regimes", nargs="*", default=list(PURIFIED), choices=STANDARD)
     arguments = parser.parse_args()
     densities = {
         name: load_density(arguments.maps / f"{name}.mrc", SPACING, hollow_radius=HOLLOW.get(name, 0.0))
@@ -42,18 +42,14 @@ def main() -> None:
     counts = {**dict.fromkeys(densities, OTHERS), NAME: PER_TOMOGRAM}
     print("| | examples | mean | spread | worst tenth |", "|---|---|---|---|---|", sep="\n")
     for regime in arguments.regimes:
-        microscope = MicroscopeConfig(snr=list(REGIMES[regime].snr))
-        scene = SceneConfig(shape=[round(length / SPACING) for length in EXTENT_ANGSTROM], **REGIMES[regime].ice)
-        runs = {
-            f"{regime}_{k}": simulate_tomogram(densities, counts, scene, microscope, FIRST_SEED + k)
-            for k in range(NUM_TOMOGRAMS)
-        }
-        points = {run: simulated.points[NAME] for run, simulated in runs.items()}
+        simulated = simulate_regime(REGIMES[regime], densities, counts, range(FIRST_SEED, FIRST_SEED + NUM_TOMOGRAMS))
+        runs = {f"{regime}_{k}": each for k, each in enumerate(simulated)}
+        points = {run: each.points[NAME] for run, each in runs.items()}
         for encoder in arguments.encoder:
             with tempfile.TemporaryDirectory() as folder:
                 index = Index.create(Path(folder) / "index", encoder)
-                for run, simulated in runs.items():
-                    index.add(Tomogram.from_array(simulated.full.numpy(), SPACING, run=run))
+                for run, each in runs.items():
+                    index.add(Tomogram.from_array(each.full.numpy(), SPACING, run=run))
                 scores = [
                     precision(index, points, run, k)
                     for run, k in progress(

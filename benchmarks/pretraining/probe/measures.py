@@ -16,7 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.known_tomograms import PER_CLASS, KnownTomograms
-from embed.prototype import fit
+from embed.doubts import MOST_ABOVE
+from embed.prototype import RIVAL_WEIGHT, fit
 from embed.score_map import lowest_logit
 from embed.surroundings import NUM_BACKGROUND, Surroundings, likely_cells, rival_vectors
 from tomoseek.evaluation.ranking import score_ranking
@@ -99,7 +100,8 @@ def search(
 ) -> dict[str, float]:
     """Search all other tomograms for one class, from examples in one, as ``embed query`` does by default."""
     vectors, logits = features[support].at(known.points[support][key][chosen])
-    prototype = fit(vectors, surroundings)
+    misled = logits is not None and misleads(logits, features, support)
+    prototype = fit(vectors, surroundings, 0.0 if misled else RIVAL_WEIGHT)
     found = {}
     for other, dense in enumerate(features):
         if other == support:
@@ -107,10 +109,17 @@ def search(
         z, y, x, e = dense.vectors.shape
         score_map = prototype.score(dense.vectors.reshape(-1, e)).reshape(z, y, x)
         allowed = None
-        if dense.particle_logit is not None and logits is not None:
+        if dense.particle_logit is not None and logits is not None and not misled:
             allowed = dense.particle_logit >= lowest_logit(logits, 2.0)
         found[other] = peaks_of(score_map, known.radii[key], known.regime.voxel_spacing, allowed=allowed)
     return ranking(known, found, key)
+
+
+def misleads(logits: Float32, features: list[DenseFeatures], support: int) -> bool:
+    """Tell whether the particle score misleads in what is searched, as `embed.doubts.misled_by_particle_score` does."""
+    searched = [each.particle_logit for k, each in enumerate(features) if k != support]
+    above = np.concatenate([(each >= np.median(logits)).ravel() for each in searched if each is not None])
+    return bool(above.mean() > MOST_ABOVE)
 
 
 def surroundings_of(features: list[DenseFeatures]) -> Surroundings:
