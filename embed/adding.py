@@ -14,6 +14,7 @@ from embed.entry import ShardEntry, check_ours, entry_or_none, remove_run
 from embed.header import new_header
 from embed.index import INDEX_FILE, Index
 from embed.shard import Storage, gather
+from embed.shells import shell_densities
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError
 from tomoseek.messages import warn
@@ -148,7 +149,8 @@ def embed_claimed(
         progress=progress, counting=counting,
     )  # fmt: skip
     grid = grid_shape(tomogram.shape)
-    shard = gather(blocks, header.dimension, Storage(header.storage), grid, header.keep_fraction)
+    shells = shell_densities(tomogram, device)
+    shard = gather(blocks, header.dimension, Storage(header.storage), grid, header.keep_fraction, shells)
     index.entries[tomogram.run] = shard.save(
         folder, tomogram_type=tomogram.tomogram_type, voxel_spacing=float(tomogram.voxel_spacing),
         shape=[int(size) for size in tomogram.shape], stored_spacing=float(tomogram.stored.voxel_spacing),

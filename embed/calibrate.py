@@ -85,7 +85,7 @@ def run(config: CalibrateConfig) -> None:
     atomic_write_json(out_dir / "search_constants.json", asdict(constants) if constants else None)
     if constants is None:
         warn(
-            f"{config.encoder}: its searches found fewer than {FEWEST_TRUE} true particles of {len(trials)} searches; "
+            f"{config.encoder}: its {len(trials)} searches by likeness found fewer than {FEWEST_TRUE} true particles; "
             "nothing can be promised with it, and nothing was saved"
         )
         return
@@ -99,17 +99,21 @@ def run(config: CalibrateConfig) -> None:
 
 
 def search_all(index: Index, tomograms: list[Known], config: CalibrateConfig, kind: str) -> list[Trial]:
-    """Search for every class, from every tomogram in the others, with few and more examples, in several draws."""
+    """Search for every class, from every tomogram in the others, with few and more examples, in several draws.
+
+    Those that were ranked by density are left out: they say nothing of the encoder, and promise nothing.
+    """
     draws = list(product(tomograms[0].points_xyz, range(len(tomograms)), SHOTS, range(config.num_draws)))
-    return [
+    trials = [
         trial(index, tomograms, name, support, shots, np.random.default_rng([config.seed, draw, support]))
         for name, support, shots, draw in progress(draws, f"search {kind}", "search")
     ]
+    return [each for each in trials if each is not None]
 
 
 def trial(
     index: Index, tomograms: list[Known], name: str, support: int, shots: int, random: np.random.Generator
-) -> Trial:
+) -> Trial | None:
     """Search for one class from examples drawn in one of the tomograms, in the others, and tell the true candidates."""
     source = tomograms[support]
     chosen = random.permutation(len(source.points_xyz[name]))[:shots]
@@ -119,6 +123,8 @@ def trial(
         index, examples, radius_angstrom=source.radii[name], runs=list(truth), threshold=LOWEST_SCORE,
         max_picks=MOST_CANDIDATES,
     )  # fmt: skip
+    if found.ranked_by_density:
+        return None
     ranked = rank(truth, found.by_run, source.radii[name])
     return Trial(ranked.scores, ranked.right, found.leave_one_out.astype(np.float64))
 
@@ -133,7 +139,7 @@ def fit(trials: list[Trial], recentre_gain: float | None, measured_on: str) -> S
     from sklearn.linear_model import LogisticRegression  # slow to import, and no other command needs it
 
     single = [each.scores[each.is_true] for each in trials if not len(each.left_out) and each.is_true.any()]
-    true = np.concatenate([each.is_true for each in trials])
+    true = np.concatenate([np.zeros(0, dtype=bool), *(each.is_true for each in trials)])
     if true.sum() < FEWEST_TRUE or true.all() or not single:
         return None
     means = [float(np.median(scores)) for scores in single]

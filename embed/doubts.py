@@ -25,7 +25,7 @@ REACH_ANGSTROM = 25.0  # around a point, within which a particle may be
 LEAST_DIFFERENCE = 1.0  # logits
 CORNER = 0.2  # of each side of a volume: where points in voxels lie, if taken for Å
 FEWEST_IN_CORNER = 2
-MOST_ABOVE = 0.3  # share of all cells that may look more like particles than the examples
+MOST_ABOVE = 0.1  # share of all cells that may look more like particles than the examples
 
 
 def unpromising(entry: ShardEntry, header: IndexHeader) -> str | None:
@@ -97,7 +97,7 @@ def misled_by_particle_score(index: "Index", runs: Iterable[str], examples: Exam
         return None
     return (
         f"{share:.0%} of what is searched looks more like a particle to the encoder than the examples do: the particle "
-        "score misleads here, and finds are ranked by likeness alone"
+        "score misleads here, and finds are ranked by how dense they are and what is around them"
     )
 
 

@@ -1,6 +1,6 @@
 """Example picks as the index knows them: their vectors, read where the particle is that each of them means.
 
-Letters: k examples, e embedding dimensions.
+Letters: k examples, e embedding dimensions, s shells.
 """
 
 from collections.abc import Iterable
@@ -23,10 +23,11 @@ REACH_ANGSTROM = 50.0
 
 @dataclass(frozen=True)
 class Examples:
-    """``(k, e)`` unit vectors and ``(k,)`` particle logits read at the example points."""
+    """``(k, e)`` unit vectors, ``(k,)`` particle logits and ``(k, s)`` densities around, read at the example points."""
 
     vectors: NDArray[np.float32]
     particle_logit: NDArray[np.float32]
+    shells: NDArray[np.float32]
 
 
 def merge_examples(examples: Iterable[Examples]) -> Examples:
@@ -35,6 +36,7 @@ def merge_examples(examples: Iterable[Examples]) -> Examples:
     return Examples(
         np.concatenate([part.vectors for part in parts]),
         np.concatenate([part.particle_logit for part in parts]),
+        np.concatenate([part.shells for part in parts]),
     )
 
 
@@ -62,7 +64,7 @@ def checked_points(points_xyz: ArrayLike, run: str) -> NDArray[np.float64]:
 
 
 def read_examples(index: "Index", points_xyz: ArrayLike, run: str, reach_angstrom: float = REACH_ANGSTROM) -> Examples:
-    """Read the embedding at points of a run, trilinear between cells, after moving them onto their particles.
+    """Read vectors, logits and densities at points of a run, trilinear between cells, moved onto their particles.
 
     Parameters
     ----------
@@ -94,7 +96,7 @@ def read_examples(index: "Index", points_xyz: ArrayLike, run: str, reach_angstro
             f"(keep_fraction={header.keep_fraction}, searched is {entry.part}); build the index with keep_fraction=1, "
             "or choose where it searches with data.mask"
         )
-    return Examples(vectors, logits)
+    return Examples(vectors, logits, shard.interpolate_shells(cells))
 
 
 def recentre(

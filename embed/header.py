@@ -13,7 +13,7 @@ from tomoseek.network.strides import EMBEDDING_STRIDE
 if TYPE_CHECKING:
     from tomoseek.network.encoder import Encoder
 
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(kw_only=True)

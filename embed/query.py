@@ -178,6 +178,7 @@ def _record(config: QueryConfig, index: Index, found: Found) -> dict[str, Any]:
         "expected_precision": found.cutoff.precision,
         "expected_recall": found.cutoff.recall,
         "nothing_promised_because": list(found.doubts),
+        "ranked_by": "density" if found.ranked_by_density else "likeness",
         "choices": [asdict(choose_cutoff(*found.ranked, precision)) for precision in PROMISES] if promised else [],
         "leave_one_out_scores": found.leave_one_out.tolist(),
         "least_particle_logit": None if config.particle_margin is None else found.least_logit,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embed.by_density import ByDensity, by_density
 from embed.doubts import UNCALIBRATED, doubts_of_runs, misled_by_particle_score
 from embed.examples import Examples
 from embed.promise import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
@@ -48,7 +49,7 @@ class Found:
     prototype
         What cells were compared with.
     leave_one_out
-        Each example scored by the others.
+        Each example scored by the others, by whatever ranks.
     least_logit
         Lowest particle logit that was searched.
     name, radius
@@ -57,6 +58,8 @@ class Found:
         Where the points of each run lie.
     doubts
         Why nothing is promised; none where something is.
+    ranked_by_density
+        Since the particle score misleads, see `embed.by_density`.
     """
 
     candidates: dict[str, Picks]
@@ -70,6 +73,7 @@ class Found:
     radius: float
     frames: "list[Frame]"
     doubts: tuple[str, ...] = ()
+    ranked_by_density: bool = False
 
     @property
     def by_run(self) -> dict[str, Picks]:
@@ -152,7 +156,8 @@ def search(
     particle_margin
         Cells whose particle logit lies more than this below the lowest of the examples are left out;
         absent, no cell is. See `embed.score_map.lowest_logit`. Where the particle score misleads, see
-        `embed.doubts.misled_by_particle_score`, neither it nor rivals, which rest on it, are used.
+        `embed.doubts.misled_by_particle_score`, neither it nor rivals, which rest on it, are used: see
+        `embed.by_density`.
     num_candidates
         Most cells per run that FAISS hands on to the localisation.
     doubts
@@ -172,18 +177,22 @@ def search(
         )
     names = sorted(index.entries) if runs is None else list(runs)
     surroundings = index.surroundings()
-    against = list(doubts)
+    against, misled = list(doubts), False
     if particle_margin is not None and (said := misled_by_particle_score(index, names, examples)):
-        particle_margin, rival_weight = None, 0.0
+        particle_margin, rival_weight, misled = None, 0.0, True
         against.append(said)
     unwanted = None if negatives is None else negatives.vectors
     prototype = fit(examples.vectors, surroundings, rival_weight, unwanted)
     left_out = leave_one_out(examples.vectors, surroundings, rival_weight, unwanted)
+    density = None
+    if misled:
+        density = by_density(index, examples, prototype, left_out, names, radius_angstrom)
+        left_out = density.leave_one_out
     least_logit = lowest_logit(examples.particle_logit, particle_margin)
     lowest = LOWEST_SCORE if threshold is None else min(threshold, LOWEST_SCORE)
     most = max(max_picks, MOST_CANDIDATES)
     against = list(dict.fromkeys([*against, *doubts_of_runs(index, names)])) if constants else [UNCALIBRATED]
-    candidates = rank(index, prototype, radius_angstrom, names, lowest, least_logit, most, num_candidates)
+    candidates = rank(index, prototype, radius_angstrom, names, lowest, least_logit, most, num_candidates, density)
     scores = np.concatenate([each.scores for each in candidates.values()] or [np.zeros(0)])
     probability = None
     if constants is None:
@@ -204,24 +213,31 @@ def search(
     frames = [index.frame(run) for run in names]
     return Found(
         candidates, probability, num_picked, cutoff, prototype, left_out, least_logit, name, radius_angstrom, frames,
-        tuple(against),
+        tuple(against), misled,
     )  # fmt: skip
 
 
 def rank(
     index: "Index", prototype: Prototype, radius_angstrom: float, runs: list[str], lowest: float,
     least_logit: float = -np.inf, max_picks: int = MOST_CANDIDATES, num_candidates: int = MOST_CELLS,
+    density: ByDensity | None = None,
 ) -> dict[str, Picks]:  # fmt: skip
-    """Return for each run the places that score at least ``lowest``, best first; the rest as for `search`."""
+    """Return for each run the places that score at least ``lowest``, best first, by density if given; see `search`."""
     stride = index.header.stride
 
     def rank_run(run: str) -> Picks:
-        entry = index.entries[run]
-        score_map, likeness = similarity_map(index.shard(run), prototype, lowest, least_logit, num_candidates)
+        entry, shard = index.entries[run], index.shard(run)
+        if density is None:
+            score_map, shape_map = similarity_map(shard, prototype, lowest, least_logit, num_candidates)
+        else:
+            score_map = shape_map = density.score_map(shard, lowest)
         radius_cells = angstrom_to_cells(radius_angstrom, entry.voxel_spacing, stride)
         cells, scores = find_peaks(
-            score_map, radius_cells=radius_cells, threshold=lowest, max_peaks=max_picks, shape_map=likeness
+            score_map, radius_cells=radius_cells, threshold=lowest, max_peaks=max_picks, shape_map=shape_map
         )
+        if density is not None:
+            possible = density.may_be(shard, cells)
+            cells, scores = cells[possible], scores[possible]
         points = indices_to_points(cell_to_voxel(cells, stride), entry.voxel_spacing)
         return Picks(clip_inside(points, *index.frame(run)[1:]), np.asarray(scores, dtype=np.float64))
 

@@ -1,10 +1,10 @@
-"""One run's share of the index on disk: a folder of FAISS vectors, their cells and particle logits.
+"""One run's share of the index on disk: a folder of FAISS vectors, their cells, particle logits and densities.
 
 A search looks at particle-like cells and those around them, so that these come first: rows lie by the highest
 particle logit among a cell and its 26 neighbours. A search reads the head of each file and never the rest; files are
 mapped, not loaded.
 
-Letters: n stored cells, e embedding dimensions.
+Letters: n stored cells, e embedding dimensions, s shells.
 """
 
 import os
@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from embed.checksums import CheckedRows, checksums_of
+from embed.density_profile import STEP
 from embed.entry import ENTRY_FILE, ShardEntry, remove_run
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_json
 
-VECTORS, ARRAYS = "vectors.faiss", ("cells.npy", "rows.npy", "particle.npy", "around.npy")
+VECTORS, ARRAYS = "vectors.faiss", ("cells.npy", "rows.npy", "particle.npy", "around.npy", "shells.npy")
 FILES = (VECTORS, *ARRAYS)
 FEW, MORE = 8_000, 4  # rows asked of FAISS at first, and so many times more as long as that is not enough
 
@@ -73,6 +74,8 @@ class Shard:
         ``(n,)`` float16 logits of particle against background.
     around
         ``(n,)`` float16: the highest logit among a cell and its neighbours; falling.
+    shells
+        ``(n, s)`` int8: densities around each cell, see `embed.shells.shell_densities`.
     grid
         Number of cells along z y x.
     checksums
@@ -88,6 +91,7 @@ class Shard:
         rows: NDArray[np.int32],
         particle: NDArray[np.float16],
         around: NDArray[np.float16],
+        shells: NDArray[np.int8],
         grid: tuple[int, int, int],
         checksums: dict[str, list[int]] | None = None,
         folder: Path = Path(),
@@ -95,8 +99,8 @@ class Shard:
         self.vectors = vectors
         self.storage = next(storage for storage, kind in CODES.items() if kind == vectors.sq.qtype)
         self.grid = grid
-        arrays: tuple[NDArray[Any], ...] = (codes_of(vectors), cells, rows, particle, around)
-        self._codes, self._cells, self._rows, self._particle, self._around = (
+        arrays: tuple[NDArray[Any], ...] = (codes_of(vectors), cells, rows, particle, around, shells)
+        self._codes, self._cells, self._rows, self._particle, self._around, self._shells = (
             CheckedRows(array, None if checksums is None else checksums[name], folder / name)
             for name, array in zip(FILES, arrays, strict=True)
         )
@@ -128,6 +132,10 @@ class Shard:
             return np.zeros((0, self.vectors.d), dtype=np.float32)
         decoded: NDArray[np.float32] = self.vectors.sa_decode(self._codes.take(rows))
         return decoded
+
+    def read_shells(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return ``(n, s)`` densities around the given rows, in robust standard deviations of the tomogram."""
+        return self._shells.take(rows) * np.float32(STEP)
 
     def num_around(self, floor: float) -> int:
         """Number of rows with a particle logit of at least ``floor`` in them or beside them: the first so many."""
@@ -189,6 +197,13 @@ class Shard:
         logits: NDArray[np.float64] = (self.particle_logit(rows.ravel()).reshape(rows.shape) * weights).sum(1)
         return logits.astype(np.float32)
 
+    def interpolate_shells(self, cells_zyx: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Read the ``(k, s)`` densities around fractional cells, as `interpolate` does."""
+        rows, weights = self._corners(cells_zyx)
+        shells = self.read_shells(rows.ravel()).reshape(*rows.shape, -1)  # (k, 8, s)
+        mean: NDArray[np.float32] = np.einsum("kcs,kc->ks", shells, weights).astype(np.float32)
+        return mean
+
     def _corners(self, cells_zyx: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the stored rows around ``(k, 3)`` fractional cells and their weights, ``(k, 8)`` each."""
         cells = np.clip(cells_zyx, 0, np.array(self.grid) - 1)
@@ -214,7 +229,7 @@ class Shard:
         shutil.rmtree(partial, ignore_errors=True)  # what a killed build left; the caller has claimed the run
         partial.mkdir(parents=True)
         faiss.write_index(self.vectors, str(partial / VECTORS))
-        checked = (self._codes, self._cells, self._rows, self._particle, self._around)
+        checked = (self._codes, self._cells, self._rows, self._particle, self._around, self._shells)
         arrays = {name: rows.values for name, rows in zip(FILES, checked, strict=True)}
         for name in ARRAYS:
             np.save(partial / name, arrays[name], allow_pickle=False)
@@ -246,14 +261,14 @@ class Shard:
                 raise InputError(f"index file {path}: expected {size} bytes, found {what}; run embed build again")
         try:
             vectors: Any = faiss.read_index(str(folder / VECTORS), faiss.IO_FLAG_MMAP_IFC)
-            cells, rows, particle, around = (
+            cells, rows, particle, around, shells = (
                 np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ARRAYS
             )
         except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[-1]
             raise InputError(f"index folder {folder} is damaged ({reason}); delete it and run embed build") from error
         z, y, x = entry.cells
-        return cls(vectors, cells, rows, particle, around, (z, y, x), entry.checksums, folder)
+        return cls(vectors, cells, rows, particle, around, shells, (z, y, x), entry.checksums, folder)
 
 
 def gather(
@@ -262,8 +277,9 @@ def gather(
     storage: Storage,
     grid: tuple[int, int, int],
     keep_fraction: float,
+    shells: NDArray[np.int8],
 ) -> Shard:
-    """Stream blocks of ``(cells_zyx, vectors, particle_logit)`` into a shard.
+    """Stream blocks of ``(cells_zyx, vectors, particle_logit)`` into a shard, with the ``(z, y, x, s)`` densities.
 
     With ``keep_fraction`` below 1 the cells that look least like a particle, and have none beside them, are left
     out, by rank within this tomogram: an absolute bound would empty the index of an encoder whose particle head is
@@ -285,4 +301,5 @@ def gather(
     vectors.add_sa_codes(codes_of(streamed)[order])
     rows = np.full(logits.size, -1, dtype=np.int32)
     rows[cells[order]] = np.arange(num_kept, dtype=np.int32)
-    return Shard(vectors, cells[order], rows, particle[order], around[order], grid)
+    dense = shells.reshape(logits.size, -1)[cells[order]]
+    return Shard(vectors, cells[order], rows, particle[order], around[order], dense, grid)

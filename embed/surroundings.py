@@ -1,6 +1,6 @@
 """What a project holds anyway, seen without any example: background, and the kinds of particle-like things.
 
-Letters: n vectors, r rivals, e embedding dimensions.
+Letters: n vectors, r rivals, e embedding dimensions, s shells.
 """
 
 from collections.abc import Sequence
@@ -44,6 +44,13 @@ def measure_surroundings(shards: Sequence[Shard], seed: int = 0) -> Surroundings
 
     background, places = zip(*in_threads(look, range(len(shards))), strict=True)
     return Surroundings(np.concatenate(background), rival_vectors(np.concatenate(places)))
+
+
+def shells_anywhere(shards: Sequence[Shard]) -> NDArray[np.float32]:
+    """Return ``(n, s)`` densities around places spread over a few shards."""
+    return np.concatenate(
+        [shard.read_shells(spread_rows(len(shard), NUM_BACKGROUND // len(shards))) for shard in shards]
+    )
 
 
 def particle_places(shard: Shard) -> NDArray[np.int64]:

@@ -104,7 +104,7 @@ def test_negatives_join_the_query_and_are_recorded(project: Path, index: Path, t
     table = tmp_path / "not_it.csv"
     table.write_text("run,x,y,z\nb,500,500,200\n")
     words = [f"data.project={project}", "name=shell", f"out_dir={tmp_path}", f"index={index}", "threshold=0.2"]
-    words += ["examples=shell:simulator/0", "run=a"]
+    words += ["examples=shell:simulator/0", "run=a", "particle_margin=null"]
     found = {}
     for case, more in {"without": [], "with": [f"negatives={table}"]}.items():
         query.run(compose_settings("embed_query", query.QueryConfig, [*words, *more]))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from embed import Index
+from embed.density_profile import NUM_SHELLS
 from embed.doubts import doubts_of_points, doubts_of_runs, unpromising
 from embed.header import FORMAT, IndexHeader
 from embed.query import warn_of_doubts
@@ -57,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, constants: SearchConstants)
         field /= np.linalg.norm(field, axis=-1, keepdims=True)
         logits = -10 + 18 * near + generator.normal(size=GRID)
         blocks = [(cells, field.reshape(-1, 32).astype(np.float32), logits.ravel().astype(np.float32))]
-        gather(blocks, 32, Storage.int8, GRID, 1.0).save(
+        gather(blocks, 32, Storage.int8, GRID, 1.0, np.zeros((*GRID, NUM_SHELLS), np.int8)).save(
             folder / run, tomogram_type="wbp", voxel_spacing=SPACING, shape=SHAPE, stored_spacing=SPACING,
             stored_shape=SHAPE, part="all of it", contrast=[0.0, 1.0, -1.0], seconds=0.0, polarity_seen="dark",
         )  # fmt: skip

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from embed.checksums import BLOCK_BYTES, CheckedRows, checksums_of, rows_per_block
+from embed.density_profile import NUM_SHELLS
 from embed.examples import read_examples, recentre
 from embed.header import FORMAT, IndexHeader
 from embed.index import Index
@@ -34,13 +35,16 @@ def shard_of(
     storage: Storage = Storage.int8,
     keep_fraction: float = 1.0,
     logits: NDArray[np.float32] | None = None,
+    shells: NDArray[np.int8] | None = None,
 ) -> Shard:
-    """Store a field, in two blocks; the particle logit is x - 5 unless given."""
+    """Store a field, in two blocks; the particle logit is x - 5 unless given, and density random."""
     cells = np.stack(np.meshgrid(*[np.arange(n) for n in GRID], indexing="ij"), -1).reshape(-1, 3)
     values = field.reshape(len(cells), -1)
     logits = cells[:, 2].astype(np.float32) - 5 if logits is None else logits.ravel()
     blocks = [(cells[:200], values[:200], logits[:200]), (cells[200:], values[200:], logits[200:])]
-    return gather(blocks, field.shape[-1], storage, GRID, keep_fraction)
+    if shells is None:
+        shells = np.random.default_rng(9).integers(-127, 128, (*GRID, NUM_SHELLS), dtype=np.int8)
+    return gather(blocks, field.shape[-1], storage, GRID, keep_fraction, shells)
 
 
 def index_of(shard: Shard, folder: Path, run: str = "a", constants: SearchConstants | None = None) -> Index:
@@ -192,7 +196,7 @@ def test_damaged_or_missing_index_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a" / "entry.json").write_text('{"shape": [1')
     with pytest.raises(InputError, match=r"a/entry.json is missing or damaged"):
         Index.open(tmp_path)
-    for content, message in (('{"format": 3', "damaged"), ('{"header": {"format": 1}}', "expected format 4, found 1")):
+    for content, message in (('{"format": 3', "damaged"), ('{"header": {"format": 1}}', "expected format 5, found 1")):
         (tmp_path / "index.json").write_text(content)
         with pytest.raises(InputError, match=message):
             Index.open(tmp_path)

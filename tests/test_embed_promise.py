@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from embed.density_profile import NUM_SHELLS
 from embed.promise import LOWEST_SCORE, choose_cutoff, expected_at, mixture_probabilities, probabilities
 from embed.shard import Shard, Storage, gather
 from embed.surroundings import measure_surroundings, particle_places
@@ -127,7 +128,8 @@ def planted(trained: bool) -> Shard:
         vectors[place] = 20 * np.eye(16)[number % 2] + random.standard_normal(16)
         logits[place] = 2.0 if trained else -5.0
     vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return gather([(cells, vectors.reshape(-1, 16), logits.reshape(-1))], 16, Storage.float16, grid, 1.0)
+    blocks = [(cells, vectors.reshape(-1, 16), logits.reshape(-1))]
+    return gather(blocks, 16, Storage.float16, grid, 1.0, np.zeros((*grid, NUM_SHELLS), np.int8))
 
 
 def test_rivals_are_the_kinds_of_particle_in_the_project(constants: SearchConstants) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from test_embed_index import GRID, SPACING, index_of, shard_of, unit_field
 
 from embed.conflicts import resolve_conflicts
+from embed.density_profile import NUM_SHELLS, STEP
 from embed.examples import Examples, read_examples
 from embed.index import Index
 from embed.promise import LOWEST_SCORE, choose_cutoff, expected_at
@@ -31,6 +32,12 @@ CELLS = {
     "half": ("b", (3, 6, 2), (1, 1, 0, 2)),
     "unlike": ("b", (1, 7, 8), (0, 0, 1, 0)),
 }
+
+
+def example_of(vector: NDArray[np.float32], logit: float, shells: NDArray[np.float32] | None = None) -> Examples:
+    """One example with a vector, a particle logit and, if given, densities around."""
+    profile = np.zeros(NUM_SHELLS, np.float32) if shells is None else shells
+    return Examples(vector[None], np.array([logit], np.float32), profile[None])
 
 
 def points_of(*names: str) -> NDArray[np.float64]:
@@ -101,32 +108,38 @@ def test_each_run_gives_its_best_picks_and_only_those_asked_for(index: Index) ->
 
 def test_cells_less_particle_like_than_the_examples_are_but_never_those_above_even_odds(tmp_path: Path) -> None:
     field = unit_field()
-    logits = np.broadcast_to(np.arange(GRID[2], dtype=np.float32) - 8, GRID)
+    logits = np.broadcast_to(np.arange(GRID[2], dtype=np.float32) - 9, GRID)
     index = index_of(shard_of(field, logits=logits), tmp_path)
     lowest_x = {}
     for logit, margin in ((8.0, 2.0), (0.0, 2.0), (0.0, None)):
-        examples = Examples(field[2, 3, 4][None], np.array([logit], np.float32))
+        examples = example_of(field[2, 3, 4], logit)
         found = search(index, examples, radius_angstrom=1.0, threshold=-10.0, particle_margin=margin)
         lowest_x[logit, margin] = found.by_run["a"].points_xyz[:, 0].min() / (4 * SPACING)
-    assert lowest_x[8.0, 2.0] >= 7.5  # logit 0
-    assert 5.5 <= lowest_x[0.0, 2.0] < 7.5  # logit -2
+    assert lowest_x[8.0, 2.0] >= 8.5  # logit 0
+    assert 6.5 <= lowest_x[0.0, 2.0] < 8.5  # logit -2
     assert lowest_x[0.0, None] < 1.0
 
 
-def test_where_the_particle_score_misleads_finds_are_ranked_by_likeness_alone(
+def test_where_the_particle_score_misleads_finds_are_ranked_by_density(
     tmp_path: Path, constants: SearchConstants
 ) -> None:
-    field = unit_field()
+    field, shells = unit_field(), np.zeros((*GRID, NUM_SHELLS), np.int8)
+    like, unlike, faint = (1, 2, 2), (4, 2, 7), (4, 7, 2)
+    for cell, density in ((like, 20), (unlike, 30), (faint, 10)):
+        shells[(*cell, slice(0, 2))] = density  # the innermost two shells
+    beside = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    field[tuple((np.array(unlike) + beside).T)] = np.eye(32)[1]
+    field[like] = field[faint] = np.eye(32)[0]
     logits = np.broadcast_to(np.arange(GRID[2], dtype=np.float32) - 5, GRID)
-    index = index_of(shard_of(field, logits=logits), tmp_path, constants=constants)
-    examples = Examples(field[2, 3, 1][None], np.array([-4.0], np.float32))  # 80 % of the cells have more
-    found = search(index, examples, radius_angstrom=1.0, threshold=-10.0)
-    plain = search(index, examples, radius_angstrom=1.0, threshold=-10.0, particle_margin=None, rival_weight=0.0)
-    assert found.by_run["a"].points_xyz.tolist() == plain.by_run["a"].points_xyz.tolist()
-    assert found.by_run["a"].points_xyz[:, 0].min() < 1.0 * 4 * SPACING and not len(found.prototype.rivals)
+    index = index_of(shard_of(field, logits=logits, shells=shells), tmp_path, constants=constants)
+    profile = np.float32(STEP) * shells[like]
+    found = search(index, example_of(field[like], -4.0, profile), radius_angstrom=60.0, threshold=0.3)
+    there = indices_to_points(cell_to_voxel([like, faint], 4), SPACING)  # the densest is quite unlike the example
+    np.testing.assert_allclose(found.by_run["a"].points_xyz, there, atol=1)
+    assert found.by_run["a"].scores == pytest.approx([1.0, 0.5], abs=0.02)
+    assert found.probability is None and not len(found.prototype.rivals)
     assert any("90% of what is searched looks more like a particle" in doubt for doubt in found.doubts)
-    likelier = Examples(field[2, 3, 8][None], np.array([3.0], np.float32))
-    assert not search(index, likelier, radius_angstrom=1.0, threshold=-10.0).doubts
+    assert not search(index, example_of(field[like], 4.5, profile), radius_angstrom=60.0, threshold=-10.0).doubts
 
 
 def test_a_find_leans_to_a_neighbour_that_the_particle_floor_hides_and_stays_in_the_tomogram(tmp_path: Path) -> None:
@@ -138,7 +151,7 @@ def test_a_find_leans_to_a_neighbour_that_the_particle_floor_hides_and_stays_in_
     index = index_of(shard_of(field, logits=logits), tmp_path)
     shape = [4 * GRID[0], 4 * GRID[1], 4 * GRID[2] - 3]
     index.entries["a"] = replace(index.entries["a"], shape=shape, stored_shape=shape)
-    examples = Examples(particle[None], np.zeros(1, np.float32))
+    examples = example_of(particle, 0.0)
     points = search(index, examples, radius_angstrom=RADIUS, threshold=0.9).by_run["a"].points_xyz
     leaning, last = points[np.argsort(points[:, 0])]
     assert 6 < leaning[0] - (4 * 4 + 1.5) * SPACING < 20

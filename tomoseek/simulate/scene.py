@@ -109,7 +109,7 @@ class Specimen:
     crowd_xyz
         ``(n, 3)`` Å, centres of unlabelled proteins as heavy as particles.
     clutter_xyz
-        ``(n, 3)`` Å, points on what is no particle: bilayers, filaments, beads.
+        ``(n, 3)`` Å, points on what is no particle: bilayers and filaments.
     distractors
         How many of each kind.
     """
@@ -185,7 +185,7 @@ def build_specimen(
         "gold_beads": len(beads), "crowd": num_crowd,
     }  # fmt: skip
     gold = beads.double().numpy()
-    clutter = np.concatenate([on_membranes, on_filaments, gold])
+    clutter = np.concatenate([on_membranes, on_filaments])
     return Specimen(volume, points_xyz, rotations, thickness, layers, gold, crowd, clutter, distractors)
 
 

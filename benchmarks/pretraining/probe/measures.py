@@ -98,7 +98,10 @@ def search(
     support: int,
     chosen: NDArray[np.int64],
 ) -> dict[str, float]:
-    """Search all other tomograms for one class, from examples in one, as ``embed query`` does by default."""
+    """Search all other tomograms for one class, from examples in one, as ``embed query`` does by default.
+
+    Where the particle score misleads, features are asked alone: by likeness, not by density.
+    """
     vectors, logits = features[support].at(known.points[support][key][chosen])
     misled = logits is not None and misleads(logits, features, support)
     prototype = fit(vectors, surroundings, 0.0 if misled else RIVAL_WEIGHT)
