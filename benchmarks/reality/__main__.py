@@ -146,17 +146,19 @@ def explored(folder: Path, encoder: Encoder, source: str, chosen: argparse.Names
 
 def quick_parts(lamella: Lamella) -> dict[str, Callable[[Index], Any]]:
     """What tells of an encoder in training how it does in the lamella."""
+
+    def few(index: Index) -> list[list[float]]:
+        return embedded.cosine_of_few(lamella, index, drawn(lamella, 5))
+
     return {
         "logits": lambda index: embedded.particle_logits(lamella, index),
         "recall; search; 5": partial(searched, lamella, 5),
+        "recall; plain cosine with the mean; 5": few,
     }
 
 
 def lamella_parts(lamella: Lamella) -> dict[str, Callable[[Index], Any]]:
     """All that is measured in the lamella."""
-
-    def few(index: Index) -> list[list[float]]:
-        return embedded.cosine_of_few(lamella, index, drawn(lamella, 5))
 
     def alone(index: Index) -> list[list[float]]:
         return unaided(lamella, embedded.particle_score_alone(index), drawn(lamella, 5))
@@ -164,7 +166,6 @@ def lamella_parts(lamella: Lamella) -> dict[str, Callable[[Index], Any]]:
     return {
         **{f"recall; search; {count}": partial(searched, lamella, count) for count in SHOTS},
         **quick_parts(lamella),
-        "recall; plain cosine with the mean; 5": few,
         "recall; particle score alone; none": alone,
         "halves": lambda index: embedded.probes_of_half(lamella, index, NUM_DRAWS),
     }
