@@ -11,9 +11,10 @@ from filelock import FileLock, Timeout
 
 from embed.dense import check_tile, contrast_values, embed_blocks, grid_shape
 from embed.entry import ShardEntry, check_ours, entry_or_none, remove_run
+from embed.gather import gather
 from embed.header import new_header
 from embed.index import INDEX_FILE, Index
-from embed.shard import Storage, gather
+from embed.shard import Storage
 from embed.shells import shell_densities
 from tomoseek.config import Polarity
 from tomoseek.errors import InputError

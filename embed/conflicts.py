@@ -4,16 +4,37 @@ Letters: n picks of all objects in one run, e embedding dimensions.
 """
 
 from collections import Counter
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embed.examples import Examples, read_examples
 from embed.index import Index
+from embed.prototype import TOO_ALIKE, mean_direction
 from embed.search import Found
+from tomoseek.messages import warn
 from tomoseek.picks.conflicts import rival_pairs, winners
 
 GivenUp = dict[str, Counter[str]]
+
+
+def warn_of_lookalikes(examples: dict[str, Examples]) -> dict[str, dict[str, float]]:
+    """Say which objects of a query the encoder hardly tells apart.
+
+    Returns
+    -------
+    For each object the likeness to every other, in units of how alike its own examples are: 1 is no difference.
+    """
+    means = {name: mean_direction(each.vectors) for name, each in examples.items()}
+    own = {name: float(np.median(each.vectors @ means[name])) for name, each in examples.items()}
+    alike: dict[str, dict[str, float]] = {name: {} for name in examples}
+    for one, other in combinations(examples, 2):
+        between = float(means[one] @ means[other])
+        alike[one][other], alike[other][one] = round(between / own[one], 3), round(between / own[other], 3)
+        if between >= TOO_ALIKE * min(own[one], own[other]):
+            warn(f"{one} and {other} look alike to the encoder ({between:.2f}): finds of one may be the other")
+    return alike
 
 
 def resolve_conflicts(

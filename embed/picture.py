@@ -29,7 +29,7 @@ def search_figure(
     found
         Answer to the search.
     examples
-        By run, ``(k, 3)`` x y z in Å, as they were given.
+        By run, ``(k, 3)`` x y z in Å, as they were given; none of a structure.
     open_run
         Opens the tomogram of a run.
     """
@@ -41,14 +41,15 @@ def search_figure(
     picks.sort(key=lambda pick: -pick[2])
     last = picks[max(NUM_BEST, len(picks) - NUM_LAST) :]
     shown = [(run, point) for run, points in examples.items() for point in points][:NUM_EXAMPLES]
-    rows: list[tuple[str, list[tuple[str, NDArray[np.float64], str]]]] = [
-        ("examples", [(run, point, "") for run, point in shown])
-    ]
+    rows: list[tuple[str, list[tuple[str, NDArray[np.float64], str]]]] = []
+    if shown:
+        rows.append(("examples", [(run, point, "") for run, point in shown]))
     best = [(run, point, f"{score:.2f}") for run, point, score in picks[:NUM_BEST]]
     for first in range(0, len(best), COLUMNS):
         rows.append(("best finds" if not first else "", best[first : first + COLUMNS]))
     if last:
         rows.append(("least sure", [(run, point, f"{score:.2f}") for run, point, score in last]))
+    rows = rows or [("no finds", [])]
     figure = Figure(figsize=(13.6, max(5.4, 1.05 * len(rows) + 0.8)), layout="constrained")
     slab, gallery = figure.subfigures(1, 2, squeeze=False, width_ratios=[1, 1.25])[0]
     run = max(found.by_run, key=lambda name: len(found.by_run[name]))
@@ -96,6 +97,6 @@ def draw_slab(axes: Axes, tomogram: Tomogram, found: Found, examples_xyz: NDArra
     plots.add_scale_bar(axes)
     axes.set_title(
         f"{tomogram.run}, a slab of {SLAB_ANGSTROM / 10:.0f} nm at z = {height / 10:.0f} nm\n"
-        "orange: finds, blue and dashed: examples",
+        f"orange: finds{', blue and dashed: examples' if len(examples_xyz) else ''}",
         fontsize=9, color=plots.INK,
     )  # fmt: skip

@@ -1,12 +1,12 @@
-"""``embed query``: a few example picks in, picks of their like in every indexed tomogram out."""
+"""``embed query``: a few example picks or a structure in, picks of their like in every indexed tomogram out."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from embed.conflicts import resolve_conflicts
+from embed.conflicts import resolve_conflicts, warn_of_lookalikes
 from embed.doubts import doubts_of_examples, doubts_of_points
 from embed.example_sources import ExamplePoints, collect_examples
 from embed.examples import Examples, merge_examples, read_examples
@@ -22,6 +22,9 @@ from tomoseek.messages import warn
 from tomoseek.picks.copick_picks import write_picks
 from tomoseek.tomograms.project import check_name, ensure_object, object_radii
 
+if TYPE_CHECKING:  # with torch, seconds to import, and a search from clicks does without it
+    from embed.structure.sources import Structure
+
 PROMISES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # precisions for which the record names thresholds
 
 
@@ -36,6 +39,7 @@ class QueryConfig:
     points: list[Any] | None
     run: str | None
     examples: Any  # a source, a list of them, or one by object, see `embed.example_sources`
+    structure: Any  # a file, the name of a complex, a list of them, or one by object, see `embed.structure.sources`
     negatives: Any
     name: str | None
     radius: Any  # Å, or Å by object
@@ -78,20 +82,30 @@ def run(config: QueryConfig) -> None:
     started = time.perf_counter()  # tomograms that had to be embedded first say so themselves
     index, root = searched.index, searched.root
     at = config.run or (searched.runs[0] if config.tomogram is not None and len(searched.runs) == 1 else None)
-    points = collect_examples(
-        root, index.frames, points=config.points, examples=config.examples,
-        run=at if config.points is not None or config.run else None, default_run=at, name=config.name,
-    )  # fmt: skip
+    structures = _structures(config, searched)
+    points: dict[str, ExamplePoints] = {name: {} for name in structures}
+    if not structures or config.points is not None or config.examples is not None:
+        points |= collect_examples(
+            root, index.frames, points=config.points, examples=config.examples,
+            run=at if config.points is not None or config.run else None, default_run=at, name=config.name,
+        )  # fmt: skip
     for name in points:
         check_name(name, "name")
-    given = config.radius if isinstance(config.radius, dict) else dict.fromkeys(points, config.radius)
-    radii = object_radii(root, points, given if config.radius is not None else None)
+    radii = _radii(root, points, structures, config.radius)
     unwanted = collect_negatives(searched, list(points), config.negatives, at)
     doubts = {name: doubts_of_examples(index, value, searched.runs) for name, value in points.items()}
-    examples = {
-        name: _read(index, value, min(config.recentre, radii[name]), doubts[name]) for name, value in points.items()
+    read = {
+        name: _read(index, value, min(config.recentre, radii[name]), doubts[name])
+        for name, value in points.items()
+        if value
     }
+    rendered, strength = _rendered(searched, structures)
+    examples = {name: merge_examples(each[name] for each in (read, rendered) if name in each) for name in points}
     negatives = {name: _read(index, value, 0.0) for name, value in unwanted.items()}
+    alike = warn_of_lookalikes(examples)
+    if structures and strength is None:
+        for name in rendered:
+            doubts[name].append("at no strength does a rendering look like anything that is searched")
     found = {
         name: search(
             index, value, radius_angstrom=radii[name], name=name, runs=searched.runs, threshold=config.threshold,
@@ -120,16 +134,51 @@ def run(config: QueryConfig) -> None:
             "examples_xyz": {key: value.tolist() for key, value in points[name].items()},
             "negatives_xyz": {key: value.tolist() for key, value in unwanted.get(name, {}).items()},
             **_record(config, index, each),
+            "structure": structures[name].source if name in structures else None,
+            "num_renderings": len(rendered[name].vectors) if name in rendered else 0,
+            "strength": strength,
+            "looks_like": alike[name],
             "num_picks": {key: len(picks) for key, picks in each.by_run.items()},
             "num_given_up": dict(given_up[name]),
             "seconds": round(time.perf_counter() - started, 3),
         }
         atomic_write_json(out_dir / f"{name}.json", record)
-        num_examples = sum(len(value) for value in points[name].values())
-        _report(config, name, each, num_examples, given_up[name].total(), time.perf_counter() - started)
+        num_clicks = sum(len(value) for value in points[name].values())
+        sources = [f"{num_clicks} examples"] if num_clicks else []
+        sources += [f"{len(rendered[name].vectors)} renderings of a structure"] if name in rendered else []
+        _report(config, name, each, " and ".join(sources), given_up[name].total(), time.perf_counter() - started)
         if config.picture:
             _draw(searched, each, points[name], out_dir / f"{name}.png")
     searched.failures.finish(len(searched.runs))
+
+
+def _structures(config: QueryConfig, searched: Searched) -> dict[str, "Structure"]:
+    """Find the structures that are looked for; a single one is called what the query calls it."""
+    if config.structure is None:
+        return {}
+    from embed.structure.sources import find_structures
+
+    found = find_structures(config.structure, searched.index.entries[searched.runs[0]].voxel_spacing)
+    return {config.name: next(iter(found.values()))} if config.name and len(found) == 1 else found
+
+
+def _radii(
+    root: Any, points: dict[str, ExamplePoints], structures: dict[str, "Structure"], given: Any
+) -> dict[str, float]:
+    """Return the radius of each object: the one given, the project's, or that of its structure."""
+    wanted = given if isinstance(given, dict) else dict.fromkeys(points, given) if given is not None else {}
+    known = {item.name for item in root.pickable_objects if item.radius} if root is not None else set()
+    own = {name: each.radius_angstrom for name, each in structures.items() if name not in known}
+    return object_radii(root, points, {**own, **wanted} or None)
+
+
+def _rendered(searched: Searched, structures: dict[str, "Structure"]) -> tuple[dict[str, Examples], float | None]:
+    """Render structures into what is searched; return examples and their strength."""
+    if not structures:
+        return {}, None
+    from embed.structure.examples import structure_examples
+
+    return structure_examples(searched.index, structures, searched.runs, searched.tomogram)
 
 
 def collect_negatives(
@@ -191,7 +240,7 @@ def _record(config: QueryConfig, index: Index, found: Found) -> dict[str, Any]:
     }
 
 
-def _report(config: QueryConfig, name: str, found: Found, num_examples: int, num_given_up: int, seconds: float) -> None:
+def _report(config: QueryConfig, name: str, found: Found, sources: str, num_given_up: int, seconds: float) -> None:
     """Say in one line what was found of one object."""
     cutoff, picks = found.cutoff, found.picks
     expected = "nothing is promised"
@@ -209,7 +258,7 @@ def _report(config: QueryConfig, name: str, found: Found, num_examples: int, num
         f"copick user {config.picks.user_id}, session {config.picks.session_id}, and " if config.data.project else ""
     )
     print(
-        f"{name}: {picks.num_picks} picks in {len(picks)} runs from {num_examples} examples, score >= "
+        f"{name}: {picks.num_picks} picks in {len(picks)} runs from {sources}, score >= "
         f"{cutoff.threshold:.3f}; {expected}; "
         f"{f'{num_given_up} places given up to other objects; ' if num_given_up else ''}{owner}"
         f"{Path(config.out_dir) / name}.csv; {seconds:.1f} s"

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pretrain.contrast import ball_response, standing_out
 from tomoseek.network.strides import COARSEST_STRIDE
 from tomoseek.simulate import MicroscopeConfig, SceneConfig
+from tomoseek.simulate.contrast import ball_response, standing_out
 from tomoseek.simulate.scene import build_specimen
 from tomoseek.simulate.tomogram import image_specimen
 from tomoseek.tomograms.tomogram import Tomogram
@@ -24,7 +24,7 @@ class Host:
 
     @cached_property
     def standing_out(self) -> float:
-        """How strong its largest compact things are, see `pretrain.contrast`; measured when it is first asked for."""
+        """How strong its largest compact things are, see `tomoseek.simulate.contrast`; measured when asked for."""
         return standing_out(self.halves[0])
 
 

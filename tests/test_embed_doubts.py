@@ -12,9 +12,10 @@ from scipy import ndimage
 from embed import Index
 from embed.density_profile import NUM_SHELLS
 from embed.doubts import doubts_of_points, doubts_of_runs, unpromising
+from embed.gather import gather
 from embed.header import FORMAT, IndexHeader
 from embed.query import warn_of_doubts
-from embed.shard import Storage, gather
+from embed.shard import Storage
 from tomoseek.geometry import cell_to_voxel, indices_to_points, points_to_indices
 from tomoseek.messages import Notice
 from tomoseek.network.encoder import Encoder

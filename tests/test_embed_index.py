@@ -10,11 +10,12 @@ from scipy import ndimage
 from embed.checksums import BLOCK_BYTES, CheckedRows, checksums_of, rows_per_block
 from embed.density_profile import NUM_SHELLS
 from embed.examples import read_examples, recentre
+from embed.gather import gather
 from embed.header import FORMAT, IndexHeader
 from embed.index import Index
 from embed.prototype import fit
 from embed.score_map import similarity_map
-from embed.shard import FILES, Shard, Storage, gather
+from embed.shard import FILES, Shard, Storage
 from embed.surroundings import Surroundings, Vectors
 from tomoseek.errors import InputError
 from tomoseek.network.search_constants import SearchConstants

@@ -5,8 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from embed.density_profile import NUM_SHELLS
+from embed.gather import gather
 from embed.promise import LOWEST_SCORE, choose_cutoff, expected_at, mixture_probabilities, probabilities
-from embed.shard import Shard, Storage, gather
+from embed.shard import Shard, Storage
 from embed.surroundings import measure_surroundings, particle_places
 from tomoseek.network.search_constants import SearchConstants
 

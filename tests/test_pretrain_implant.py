@@ -10,7 +10,6 @@ import torch
 from pretrain.adaptation import is_worse
 from pretrain.assemblies import thick_enough
 from pretrain.config import PretrainConfig
-from pretrain.contrast import ball_response, blobs, standing_out
 from pretrain.implant import Host, implant
 from pretrain.loop import keep_better
 from tomoseek.command_line import Command, compose_settings, launch
@@ -21,6 +20,7 @@ from tomoseek.geometry import points_to_indices
 from tomoseek.messages import Notice
 from tomoseek.network.weights import fingerprint, load_encoder
 from tomoseek.simulate import MicroscopeConfig, SceneConfig, builtin_density, random_assembly, simulate_tomogram
+from tomoseek.simulate.contrast import ball_response, blobs, standing_out
 from tomoseek.tomograms.copick_tomograms import add_tomogram
 from tomoseek.tomograms.project import create_project
 from tomoseek.tomograms.tomogram import Tomogram

@@ -13,9 +13,9 @@ from scipy import ndimage
 from tomoseek.geometry import angstrom_to_cells, indices_to_points
 from tomoseek.network.strides import COARSEST_STRIDE
 from tomoseek.picks.peaks import find_peaks
-from tomoseek.simulate import MicroscopeConfig, SceneConfig
 from tomoseek.simulate.domains import domain, rasterise
-from tomoseek.simulate.scene import build_specimen
+from tomoseek.simulate.microscope import MicroscopeConfig
+from tomoseek.simulate.scene import SceneConfig, build_specimen
 from tomoseek.simulate.tomogram import image_specimen
 from tomoseek.tomograms.tomogram import Tomogram
 

@@ -1,0 +1,146 @@
+"""Search from a structure, without any click, beside clicks and template matching with the same map.
+
+    python -m benchmarks.search.structures --maps ../shared/data/maps --encoder shipped
+    python -m benchmarks.search.structures --maps ../shared/data/maps --encoder shipped --development
+
+The tomograms of `benchmarks.pretraining.probe`. Every map is searched in all three tomograms of a regime: as
+``embed query structure=`` does it, all maps of the regime together; with five clicks from one tomogram, by turns, five
+draws; and, with ``--templates``, by template matching with the same map, the true defocus and tilts. *Absent*: maps
+that are in none of the tomograms are searched as well; one is announced where more than half a particle is expected.
+Prints Markdown.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.known_tomograms import (
+    CLUTTER,
+    DEVELOPMENT,
+    STANDARD,
+    UNSEEN,
+    KnownTomograms,
+    build_index,
+    draw_examples,
+    make_tomograms,
+)
+from benchmarks.pretraining.probe.template_row import template_row
+from embed.examples import Examples, read_examples
+from embed.index import Index
+from embed.search import Found, search
+from embed.structure.examples import structure_examples
+from embed.structure.sources import Structure, find_structures
+from tomoseek.evaluation.ranking import score_ranking
+from tomoseek.running import pick_device
+
+NUM_DRAWS, SHOTS = 5, 5
+
+
+def average_precision(known: KnownTomograms, found: Found, key: str) -> float:
+    """Score every candidate of a search by the true places of a class."""
+    truth = {f"{known.tomograms[k].run}": points[key] for k, points in enumerate(known.points)}
+    truth = {run: truth[run] for run in found.candidates}
+    return float(score_ranking(truth, found.candidates, known.radii[key])["average_precision"])
+
+
+def kept(known: KnownTomograms, found: Found, key: str) -> tuple[int, int]:
+    """Return how many picks of a search are right, and how many there are."""
+    truth = {known.tomograms[k].run: points[key] for k, points in enumerate(known.points)}
+    right = 0
+    for run, picks in found.by_run.items():
+        distance = np.linalg.norm(picks.points_xyz[:, None] - truth[run][None], axis=-1) if len(picks) else None
+        if distance is not None and distance.size:
+            right += int((distance.min(0) <= known.radii[key] / 2).sum())
+    return right, sum(len(picks) for picks in found.by_run.values())
+
+
+def clicks(known: KnownTomograms, index: Index, key: str) -> float:
+    """Average precision of five clicks in one tomogram, searched in the others, by turns and draws."""
+    scores = []
+    for support, tomogram in enumerate(known.tomograms):
+        others = [each.run for each in known.tomograms if each.run != tomogram.run]
+        for draw in range(NUM_DRAWS):
+            points = draw_examples(known.points[support][key], support, SHOTS, draw)
+            examples = read_examples(index, points, tomogram.run)
+            found = _search(index, examples, known.radii[key], key, others)
+            scores.append(average_precision(known, found, key))
+    return float(np.mean(scores))
+
+
+def _search(index: Index, examples: Examples, radius: float, key: str, runs: list[str]) -> Found:
+    return search(index, examples, radius_angstrom=radius, name=key, runs=runs, threshold=None)
+
+
+def measure(name: str, maps: Path, source: str, development: bool, templates: bool, device: str) -> list[str]:
+    """Return the rows of one regime."""
+    known = make_tomograms(name, maps, development)
+    runs = [tomogram.run for tomogram in known.tomograms]
+    by_run = {tomogram.run: tomogram for tomogram in known.tomograms}
+    present = DEVELOPMENT if development else UNSEEN
+    others = [path.stem for path in sorted(maps.glob("*.mrc")) if path.stem not in present]
+    absent = [key for key in others if key not in CLUTTER or not known.regime.clutter]
+    rows: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        index = build_index(Path(folder) / "index", source, known, pick_device(device))
+        started = time.perf_counter()
+        structures = {key: _structure(maps, key) for key in present}
+        examples, contrast = structure_examples(index, structures, runs, by_run.__getitem__)
+        seconds = (time.perf_counter() - started) / len(structures)
+        found = {key: _search(index, examples[key], known.radii[key], key, runs) for key in present}
+        precision = {key: average_precision(known, found[key], key) for key in present}
+        rows.append(_row(f"{name}, structure ({seconds:.0f} s each, strength {contrast or 0:.2f})", precision))
+        rows.append(_row(f"{name}, five clicks", {key: clicks(known, index, key) for key in present}))
+        if templates:
+            shots = template_row(known, pick_device(device))["shots"]["5"]
+            rows.append(_row(f"{name}, template", {key: shots[key]["average_precision"] for key in present}))
+        off = []
+        for key, each in found.items():
+            right, picks = kept(known, each, key)
+            if each.cutoff.precision is not None and picks:
+                off.append(each.cutoff.precision - right / picks)
+                rows.append(f"| {key}: {picks} picks, promised {each.cutoff.precision:.2f}, kept {right / picks:.2f} |")
+        rows.append(f"| promise off by {np.mean(np.abs(off)):.2f}, signed {np.mean(off):+.2f} |")
+        wrong = {key: _structure(maps, key) for key in absent}
+        for key, structure in wrong.items():
+            given, _ = structure_examples(index, {**structures, key: structure}, runs, by_run.__getitem__)
+            each = _search(index, given[key], structure.radius_angstrom, key, runs)
+            count = sum(float(values.sum()) for values in (each.probability or {}).values())
+            best = max((float(p.scores[0]) for p in each.candidates.values() if len(p)), default=0.0)
+            rows.append(
+                f"| absent {key}: expected {count:.1f}, promised {each.cutoff.precision}, best score {best:.2f} |"
+            )
+    return rows
+
+
+def _structure(maps: Path, key: str) -> Structure:
+    return find_structures({key: maps / f"{key}.mrc"}, 10.0)[key]
+
+
+def _row(name: str, values: dict[str, Any]) -> str:
+    cells = " | ".join(f"{key} {value:.2f}" for key, value in values.items())
+    return f"| {name} | {cells} | **{np.mean(list(values.values())):.3f}** |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--maps", type=Path, required=True, help="folder of density maps named after their PDB entries")
+    parser.add_argument("--encoder", default="shipped")
+    parser.add_argument("--regimes", nargs="*", choices=STANDARD, default=["bright", "dim"])
+    parser.add_argument("--development", action="store_true", help="other complexes and tomograms, to develop on")
+    parser.add_argument("--templates", action="store_true", help="match templates as well (24 s for each map)")
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    for name in arguments.regimes:
+        rows = measure(
+            name, arguments.maps, arguments.encoder, arguments.development, arguments.templates, arguments.device
+        )
+        print("\n".join(rows), flush=True)
+
+
+if __name__ == "__main__":
+    main()
