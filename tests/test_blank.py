@@ -84,3 +84,25 @@ def test_a_volume_of_nan_is_refused():
     tomogram = Tomogram.from_array(np.full((16, 16, 16), np.nan), 10.0)
     with pytest.raises(InputError, match=r"expected a tomogram with contrast, found one single value or NaN"):
         tomogram.crop((0, 0, 0), (8, 8, 8))
+
+
+def balls(shape: tuple[int, int, int] = (48, 96, 96), radius: float = 9.0) -> np.ndarray:
+    """Dark balls in noise, some of them cut by a face."""
+    volume = np.random.default_rng(0).normal(0, 1, shape)
+    for centre in ((24, 24, 24), (24, 70, 30), (3, 50, 50), (24, 94, 70), (46, 12, 80)):
+        distance = np.linalg.norm(np.indices(shape) - np.array(centre).reshape(3, 1, 1, 1), axis=0)
+        volume -= 12 / (1 + np.exp((distance - radius) / 1.5))
+    return volume
+
+
+def test_particles_cut_off_where_bytes_end_are_no_blank_parts():
+    dark = np.clip(balls() * 20 + 128, 0, 255).astype(np.uint8)
+    assert (dark == 0).mean() > 0.02
+    for volume in (dark, 255 - dark):
+        assert Tomogram.from_array(volume, 10.0).blank_value is None
+
+
+def test_padding_at_the_end_of_the_range_is_blank_beside_particles_that_are_cut_off():
+    volume = np.clip(balls() * 20 + 128, 0, 255).astype(np.float32)
+    volume[:, :, -30:] = volume.min()
+    assert Tomogram.from_array(volume, 10.0).blank_value == 0.0

@@ -34,6 +34,7 @@ from embed.index import Index
 from embed.search import Found, search
 from embed.structure.examples import structure_examples
 from embed.structure.sources import Structure, find_structures
+from tomoseek.errors import InputError
 from tomoseek.evaluation.ranking import score_ranking
 from tomoseek.running import pick_device
 
@@ -104,8 +105,11 @@ def measure(name: str, maps: Path, source: str, development: bool, templates: bo
                 off.append(each.cutoff.precision - right / picks)
                 rows.append(f"| {key}: {picks} picks, promised {each.cutoff.precision:.2f}, kept {right / picks:.2f} |")
         rows.append(f"| promise off by {np.mean(np.abs(off)):.2f}, signed {np.mean(off):+.2f} |")
-        wrong = {key: _structure(maps, key) for key in absent}
-        for key, structure in wrong.items():
+        for key in absent:
+            try:
+                structure = _structure(maps, key)
+            except InputError:  # too small to be searched for
+                continue
             given, _ = structure_examples(index, {**structures, key: structure}, runs, by_run.__getitem__)
             each = _search(index, given[key], structure.radius_angstrom, key, runs)
             count = sum(float(values.sum()) for values in (each.probability or {}).values())
