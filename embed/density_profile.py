@@ -44,14 +44,20 @@ def fit_profile(examples: Shells, anywhere: Shells, radius_angstrom: float, voxe
     radius_angstrom, voxel_spacing
         Of the particle and the embedded tomograms, Å.
     """
-    volumes = np.arange(NUM_SHELLS) ** 2 + 1 / 6  # of hats around so many times their width, over a common factor
-    reach = max(THICKNESS, angstrom_to_cells(REACH * radius_angstrom, voxel_spacing))
-    volumes[THICKNESS * np.arange(NUM_SHELLS) > reach] = 0
+    volumes = shell_volumes(radius_angstrom, voxel_spacing)
     mean = examples.mean(0)
     weights = (volumes * (mean - volumes @ mean / volumes.sum())).astype(np.float32)
     low, high = float(anywhere.mean(0) @ weights), float(mean @ weights)
     scale = 1.0 / (high - low) if high - low > 1e-6 else 1.0
     return DensityProfile(weights, scale, -scale * low)
+
+
+def shell_volumes(radius_angstrom: float, voxel_spacing: float) -> NDArray[np.float64]:
+    """Return the volumes ``(s,)`` of the shells within `REACH` of a particle, over a common factor; 0 of others."""
+    volumes: NDArray[np.float64] = np.arange(NUM_SHELLS, dtype=np.float64) ** 2 + 1 / 6  # of hats of one width
+    reach = max(THICKNESS, angstrom_to_cells(REACH * radius_angstrom, voxel_spacing))
+    volumes[THICKNESS * np.arange(NUM_SHELLS) > reach] = 0
+    return volumes
 
 
 def leave_one_out_profile(examples: Shells, anywhere: Shells, radius_angstrom: float, voxel_spacing: float) -> Shells:

@@ -105,7 +105,9 @@ def run(config: QueryConfig) -> None:
     alike = warn_of_lookalikes(examples)
     if structures and strength is None:
         for name in rendered:
-            doubts[name].append("at no strength does a rendering look like anything that is searched")
+            doubts[name].append(
+                "it cannot be told how strongly the tomograms show a structure: none is like anything that is searched"
+            )
     found = {
         name: search(
             index, value, radius_angstrom=radii[name], name=name, runs=searched.runs, threshold=config.threshold,

@@ -4,9 +4,9 @@
     python -m benchmarks.search.structures --maps ../shared/data/maps --encoder shipped --development
 
 The tomograms of `benchmarks.pretraining.probe`. Every map is searched in all three tomograms of a regime: as
-``embed query structure=`` does it, all maps of the regime together; with five clicks from one tomogram, by turns, five
-draws; and, with ``--templates``, by template matching with the same map, the true defocus and tilts. *Absent*: maps
-that are in none of the tomograms are searched as well; one is announced where more than half a particle is expected.
+``embed query structure=`` does it, all maps there are in one query; with five clicks from one tomogram, by turns, five
+draws; and, with ``--templates``, by template matching with the same map, the true defocus and tilts. *Absent* are maps
+of which the tomograms hold none.
 Prints Markdown.
 """
 
@@ -35,7 +35,7 @@ from embed.search import Found, search
 from embed.structure.examples import structure_examples
 from embed.structure.sources import Structure, find_structures
 from tomoseek.errors import InputError
-from tomoseek.evaluation.ranking import score_ranking
+from tomoseek.evaluation.ranking import rank, score_ranking
 from tomoseek.running import pick_device
 
 NUM_DRAWS, SHOTS = 5, 5
@@ -48,15 +48,10 @@ def average_precision(known: KnownTomograms, found: Found, key: str) -> float:
     return float(score_ranking(truth, found.candidates, known.radii[key])["average_precision"])
 
 
-def kept(known: KnownTomograms, found: Found, key: str) -> tuple[int, int]:
-    """Return how many picks of a search are right, and how many there are."""
+def num_right(known: KnownTomograms, found: Found, key: str) -> int:
+    """Return how many picks of a search are right."""
     truth = {known.tomograms[k].run: points[key] for k, points in enumerate(known.points)}
-    right = 0
-    for run, picks in found.by_run.items():
-        distance = np.linalg.norm(picks.points_xyz[:, None] - truth[run][None], axis=-1) if len(picks) else None
-        if distance is not None and distance.size:
-            right += int((distance.min(0) <= known.radii[key] / 2).sum())
-    return right, sum(len(picks) for picks in found.by_run.values())
+    return int(rank(truth, found.by_run, known.radii[key]).right.sum())
 
 
 def clicks(known: KnownTomograms, index: Index, key: str) -> float:
@@ -87,41 +82,40 @@ def measure(name: str, maps: Path, source: str, development: bool, templates: bo
     rows: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         index = build_index(Path(folder) / "index", source, known, pick_device(device))
+        structures = {key: _structure(maps, key) for key in (*present, *absent)}
+        structures = {key: value for key, value in structures.items() if value is not None}
         started = time.perf_counter()
-        structures = {key: _structure(maps, key) for key in present}
-        examples, contrast = structure_examples(index, structures, runs, by_run.__getitem__)
+        examples, strength = structure_examples(index, structures, runs, by_run.__getitem__)
         seconds = (time.perf_counter() - started) / len(structures)
-        found = {key: _search(index, examples[key], known.radii[key], key, runs) for key in present}
+        radii = {key: known.radii.get(key, each.radius_angstrom) for key, each in structures.items()}
+        found = {key: _search(index, examples[key], radii[key], key, runs) for key in structures}
         precision = {key: average_precision(known, found[key], key) for key in present}
-        rows.append(_row(f"{name}, structure ({seconds:.0f} s each, strength {contrast or 0:.2f})", precision))
+        rows.append(_row(f"{name}, structure ({seconds:.0f} s each, strength {strength or 0:.2f})", precision))
         rows.append(_row(f"{name}, five clicks", {key: clicks(known, index, key) for key in present}))
         if templates:
             shots = template_row(known, pick_device(device))["shots"]["5"]
             rows.append(_row(f"{name}, template", {key: shots[key]["average_precision"] for key in present}))
         off = []
         for key, each in found.items():
-            right, picks = kept(known, each, key)
-            if each.cutoff.precision is not None and picks:
-                off.append(each.cutoff.precision - right / picks)
-                rows.append(f"| {key}: {picks} picks, promised {each.cutoff.precision:.2f}, kept {right / picks:.2f} |")
+            promised = each.cutoff.precision
+            expected = sum(float(values.sum()) for values in (each.probability or {}).values())
+            picks = sum(len(points) for points in each.by_run.values())
+            said = f"expected {expected:.1f}, {picks} picks, promised {promised or 0:.2f}"
+            if key in present:
+                right = num_right(known, each, key)
+                off.append((promised or 0.0) - right / max(picks, 1))
+                said += f", kept {right / max(picks, 1):.2f}"
+            rows.append(f"| {'present' if key in present else 'absent'} {key}: {said} |")
         rows.append(f"| promise off by {np.mean(np.abs(off)):.2f}, signed {np.mean(off):+.2f} |")
-        for key in absent:
-            try:
-                structure = _structure(maps, key)
-            except InputError:  # too small to be searched for
-                continue
-            given, _ = structure_examples(index, {**structures, key: structure}, runs, by_run.__getitem__)
-            each = _search(index, given[key], structure.radius_angstrom, key, runs)
-            count = sum(float(values.sum()) for values in (each.probability or {}).values())
-            best = max((float(p.scores[0]) for p in each.candidates.values() if len(p)), default=0.0)
-            rows.append(
-                f"| absent {key}: expected {count:.1f}, promised {each.cutoff.precision}, best score {best:.2f} |"
-            )
     return rows
 
 
-def _structure(maps: Path, key: str) -> Structure:
-    return find_structures({key: maps / f"{key}.mrc"}, 10.0)[key]
+def _structure(maps: Path, key: str) -> Structure | None:
+    """Read a map; None of what is too small to be searched for."""
+    try:
+        return find_structures({key: maps / f"{key}.mrc"}, 10.0)[key]
+    except InputError:
+        return None
 
 
 def _row(name: str, values: dict[str, Any]) -> str:

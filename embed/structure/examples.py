@@ -28,9 +28,9 @@ FOLDER = ".structures"  # in the index folder
 VERSION = 1  # of what is rendered
 MOST_HOSTS = 4  # tomograms that lend pieces
 MOST_PLACES = 20_000
-TRIED_PIECES, NUM_PIECES = 6, 10
-NEAR = 1.3  # factor between the strength of the tomogram and that of renderings, either way
-USUAL = 2.0  # strength, where it cannot be told
+TRIED_PIECES, NUM_PIECES = 12, 12
+NEAR = 1.15  # factor between the strength of the tomogram and that of renderings, either way
+USUAL = 1.35  # strength, where it cannot be told
 FAINTEST = 0.05  # share of the renderings that lie on something else, or on nothing
 
 
@@ -56,8 +56,8 @@ def structure_examples(
     Returns
     -------
     tuple
-        Examples by name, and the strength that renderings have in common, see `embed.structure.strength`: None where
-        none of the structures looks like anything in the tomograms.
+        Examples by name, and the strength that renderings have in common, see `embed.structure.strength`: None where it
+        cannot be told.
 
     Raises
     ------
@@ -69,7 +69,8 @@ def structure_examples(
         name: studio.renderings(each, TRIED, TRIED_PIECES)
         for name, each in progress(structures.items(), "strength of structures")
     }
-    strength = find_strength(tried.values(), _places(index, runs))
+    radii = [structures[name].radius_angstrom for name in tried]
+    strength = find_strength(zip(tried.values(), radii, strict=True), *_places(index, runs), studio.spacing)
     alike = USUAL if strength is None else strength
     around = (alike / NEAR, alike * NEAR)
     made = {
@@ -135,17 +136,18 @@ def _read(path: Path) -> Renderings | None:
         return None
 
 
-def _places(index: Index, runs: Sequence[str]) -> NDArray[np.float32]:
-    """Return vectors of particle-like places of a few runs."""
-    random, found = np.random.default_rng(0), []
+def _places(index: Index, runs: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return vectors of particle-like places of a few runs, and the densities around them."""
+    random, vectors, shells = np.random.default_rng(0), [], []
     for run in runs[:MOST_HOSTS]:
         shard = index.shard(run)
         rows = random.permutation(particle_places(shard))[: MOST_PLACES // MOST_HOSTS]
-        found.append(shard.read_vectors(rows))
-    places = np.concatenate(found)
+        vectors.append(shard.read_vectors(rows))
+        shells.append(shard.read_shells(rows))
+    places = np.concatenate(vectors)
     if not len(places):
         raise InputError(
             "structure: expected tomograms that hold something like a particle, by which to tell how strongly they "
             "show one, found none; give a few example points"
         )
-    return places
+    return places, np.concatenate(shells)

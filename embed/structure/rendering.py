@@ -31,9 +31,9 @@ from tomoseek.simulate.tomogram import image_specimen
 from tomoseek.tomograms.tomogram import Tomogram
 
 APART = 2.3  # bounding radii between neighbours
-LEAST_APART = 240.0  # Å
-STRAY = 30.0  # Å off a regular grid, in search of a free place
-TRIES = 12
+LEAST_APART = 400.0  # Å: the encoder normalises what it sees over a piece, and a crowd of renderings would fade
+STRAY = 60.0  # Å off a regular grid, in search of a free place
+TRIES = 24
 
 Floats = NDArray[np.float32]
 
@@ -98,7 +98,8 @@ def render(
     density
         ``(n, n, n)`` at that spacing.
     strengths
-        Range from which they are drawn, evenly by logarithm; 1 = as strong as the tomogram's largest compact things.
+        Of the first piece and of the last, others evenly between by logarithm; 1 = as strong as the tomogram's largest
+        compact things.
     num_pieces
         How many.
     tile
@@ -107,14 +108,14 @@ def render(
         Of places, turns and strengths.
     """
     parts = [
-        _piece(encoder, device, hosts[k % len(hosts)], density, strengths, tile, seed + k) for k in range(num_pieces)
+        _piece(encoder, device, hosts[k % len(hosts)], density, strength, tile, seed + k)
+        for k, strength in enumerate(np.geomspace(*strengths, num_pieces).tolist())
     ]
     return Renderings(*(np.concatenate(values).astype(np.float32) for values in zip(*parts, strict=True)))
 
 
 def _piece(
-    encoder: Encoder, device: torch.device, host: Host, density: Tensor, strengths: tuple[float, float], tile: int,
-    seed: int,
+    encoder: Encoder, device: torch.device, host: Host, density: Tensor, strength: float, tile: int, seed: int
 ) -> tuple[Floats, Floats, Floats, Floats]:  # fmt: skip
     """Return vectors, logits, densities around and strengths of the renderings in one piece."""
     random = np.random.default_rng(seed)
@@ -122,15 +123,19 @@ def _piece(
     size = [max(1, min(tile, n) // COARSEST_STRIDE) * COARSEST_STRIDE for n in tomogram.shape]
     start = tomogram.draw_place(size, random)
     sites = free_sites(host.shard, start, size, bounding_radius(density, spacing), spacing, random)
-    strength = np.exp(random.uniform(np.log(strengths[0]), np.log(strengths[1]), len(sites))).astype(np.float32)
-    piece = Piece(tomogram.crop(start, size) + images(host, density, sites, strength, size, seed))
+    piece = Piece(tomogram.crop(start, size) + images(host, strength * density, sites, size, seed))
     with autocast(device):
         embedding = torch.cat(encoder.embed(torch.from_numpy(piece.voxels).to(device)[None, None]), 1)[0]
     cells = voxel_to_cell(sites, EMBEDDING_STRIDE).T  # z y x, p
     read = np.stack([_at(channel, cells) for channel in embedding.float().cpu().numpy()], -1)  # p e+1
     shells = np.stack([_at(shell, cells) for shell in np.moveaxis(shell_densities(piece, device), -1, 0)], -1)
     vectors, logits = read[:, :-1], read[:, -1]
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), logits, shells * np.float32(STEP), strength
+    return (
+        vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
+        logits,
+        shells * np.float32(STEP),
+        np.full(len(sites), strength),
+    )
 
 
 def free_sites(
@@ -166,18 +171,16 @@ def free_sites(
     return best
 
 
-def images(
-    host: Host, density: Tensor, sites: NDArray[np.float64], strength: Floats, size: Sequence[int], seed: int
-) -> Floats:
-    """Render particles of given strengths as the microscope shows them, without noise: ``(z, y, x)``."""
+def images(host: Host, density: Tensor, sites: NDArray[np.float64], size: Sequence[int], seed: int) -> Floats:
+    """Render particles as the microscope shows them, without noise: ``(z, y, x)``."""
     spacing, generator = host.tomogram.voxel_spacing, torch.Generator().manual_seed(seed)
     scene = SceneConfig(
         shape=list(size), voxel_spacing=spacing, thickness_angstrom=[size[0] * spacing] * 2, vesicles=[0, 0],
         gold_beads=[0, 0],
     )  # fmt: skip
-    densities = {str(k): density * float(each) for k, each in enumerate(strength)}
-    points = {str(k): indices_to_points(site[None], spacing) for k, site in enumerate(sites)}
-    specimen = build_specimen(densities, {}, scene, generator, torch.device("cpu"), points)
+    specimen = build_specimen(
+        {"it": density}, {}, scene, generator, torch.device("cpu"), {"it": indices_to_points(sites, spacing)}
+    )
     microscope, optics = MicroscopeConfig(), generator.get_state()
     clean, _, _ = image_specimen(specimen, scene, microscope, generator, None)
     ball = ball_response(list(size), spacing, microscope, generator.set_state(optics))

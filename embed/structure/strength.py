@@ -1,9 +1,9 @@
-"""How strongly a tomogram shows its particles, told by where renderings look most like what is there.
+"""How strongly a tomogram shows its particles: rendered as strongly, a structure is as dense as what it looks like.
 
-Every protein has one density, so all structures of a query share one strength. Rendered too weakly or too strongly, a
-structure resembles the particles of the tomogram less than it resembles itself.
+Every protein has one density, so all structures of a query share one strength. Of the particle-like places those that a
+structure looks most like are about its size, whatever they are; as dense as they are it has to be rendered.
 
-Letters: n renderings, p places, e embedding dimensions.
+Letters: n renderings, p places, e embedding dimensions, s shells.
 """
 
 from collections.abc import Iterable
@@ -11,37 +11,63 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from embed.density_profile import shell_volumes
 from embed.prototype import mean_direction
 from embed.structure.rendering import Renderings
 
-TRIED = (0.7, 25.0)  # in the unit of `embed.structure.rendering.render`
-STRENGTHS = np.geomspace(TRIED[0] * 1.1, TRIED[1] / 1.1, 49)
-SPREAD = 0.2  # of the logarithm of strengths that are taken for one
+TRIED = (0.5, 12.0)  # in the unit of `embed.structure.rendering.render`
+STRENGTHS = np.geomspace(TRIED[0], TRIED[1], 41)
+SPREAD = 0.25  # of the logarithm of strengths that are taken for one
 NUM_BEST = 10  # places that may be the structure
-LEAST_ALIKE = 0.7  # of such places, over the renderings themselves
 
 Floats = NDArray[np.float32]
 
 
-def likeness_by_strength(renderings: Renderings, places: Floats) -> NDArray[np.float64]:
-    """For each of `STRENGTHS`: how alike the renderings are to the likest of ``(p, e)`` places, over each other."""
-    ratios = []
-    for strength in STRENGTHS:
-        weights = np.exp(-0.5 * np.square(np.log(renderings.strength / strength) / SPREAD))
-        mean = mean_direction(renderings.vectors * weights[:, None] / weights.mean())
-        own = float(np.average(renderings.vectors @ mean, weights=weights))
-        best = np.sort(places @ mean)[-NUM_BEST:]
-        ratios.append(float(best.mean()) / max(own, 1e-6))
-    return np.array(ratios)
+def find_strength(
+    tried: Iterable[tuple[Renderings, float]], places: Floats, shells: Floats, voxel_spacing: float
+) -> float | None:
+    """Return the strength that structures have in common, in the unit of `TRIED`; None where none can be told.
 
-
-def find_strength(renderings: Iterable[Renderings], places: Floats) -> float | None:
-    """Return the strength at which structures look most like what the tomograms hold; None where they never do.
-
-    It is the strongest at which likeness has a maximum: far weaker renderings look like the faintest of what is there,
-    whatever that is.
+    Parameters
+    ----------
+    tried
+        Renderings of each structure at all of `TRIED`, and its radius in Å.
+    places, shells
+        ``(p, e)`` vectors of particle-like places, and ``(p, s)`` densities around them.
+    voxel_spacing
+        Å, of the embedded tomograms.
     """
-    likeness = np.mean([likeness_by_strength(each, places) for each in renderings], axis=0)
-    inner = likeness[1:-1]
-    peaks = (inner >= likeness[:-2]) & (inner >= likeness[2:]) & (inner >= LEAST_ALIKE)
-    return float(STRENGTHS[1:-1][peaks][-1]) if peaks.any() else None
+    found = [strength_of(each, places, shells, shell_volumes(radius, voxel_spacing)) for each, radius in tried]
+    known = [strength for strength in found if strength is not None]
+    return float(np.median(known)) if known else None
+
+
+def strength_of(renderings: Renderings, places: Floats, shells: Floats, volumes: NDArray[np.float64]) -> float | None:
+    """Return the strength at which one structure is as dense as the places that it looks most like; None where never.
+
+    Parameters
+    ----------
+    volumes
+        ``(s,)``: of the shells that are compared, 0 for others.
+    """
+    excess = np.array([np.log(max(_gain(renderings, at, places, shells, volumes), 1e-3)) for at in STRENGTHS])
+    crossed = np.flatnonzero((excess[:-1] > 0) & (excess[1:] <= 0))
+    if not len(crossed):
+        return None
+    last = int(crossed[-1])
+    share = excess[last] / (excess[last] - excess[last + 1])
+    return float(STRENGTHS[last] * (STRENGTHS[last + 1] / STRENGTHS[last]) ** share)
+
+
+def _gain(
+    renderings: Renderings, strength: float, places: Floats, shells: Floats, volumes: NDArray[np.float64]
+) -> float:
+    """How dense the places are that renderings of about a strength look most like, over the renderings themselves."""
+    weights = np.exp(-0.5 * np.square(np.log(renderings.strength / strength) / SPREAD))
+    weights = (weights / weights.sum())[:, None]
+    mean = mean_direction(renderings.vectors * weights * len(weights))
+    profile = (renderings.shells * weights).sum(0)
+    matched = volumes * (profile - volumes @ profile / volumes.sum())
+    best = np.argsort(places @ mean)[-NUM_BEST:]
+    own = float(matched @ profile)
+    return float(matched @ shells[best].mean(0)) / own if own > 0 else 0.0
