@@ -82,27 +82,22 @@ def doubts_of_points(index: "Index", points: Mapping[str, ArrayLike], what: str)
 
 
 def misled_by_particle_score(index: "Index", runs: Iterable[str], examples: Examples) -> str | None:
-    """Say that the particle score misleads: it takes the examples for no particles, or many places for more of one.
+    """Say that the particle score misleads where many places of the runs have more of it than the examples have.
 
-    A score that tells particles has its examples above even odds, and among the highest places: particles take a small
-    part of any volume.
+    A score that tells particles has its examples among the highest places: particles take a small part of any volume.
     """
     shards = [index.shard(run) for run in runs if run in index.entries]
     if not shards or not tells_particles(shards[0]):
         return None
     ordinary, enough = float(np.median(examples.particle_logit)), MOST_ABOVE * sum(map(len, shards))
-    reason = None
-    if sum(shard.num_around(ordinary) for shard in shards) > enough:  # else at most so many, and nothing is read for it
-        share = sum(len(shard.rows_above(ordinary)) for shard in shards) / sum(map(len, shards))
-        if share > MOST_ABOVE:
-            reason = f"{share:.0%} of what is searched looks more like a particle to the encoder than the examples do"
-    if reason is None and ordinary < 0:
-        reason = "to the encoder the examples are likelier no particles than particles"
-    if reason is None:
+    if sum(shard.num_around(ordinary) for shard in shards) <= enough:
+        return None  # at most so many, and nothing was read for it
+    share = sum(len(shard.rows_above(ordinary)) for shard in shards) / sum(map(len, shards))
+    if share <= MOST_ABOVE:
         return None
     return (
-        f"{reason}: the particle score misleads here, and finds are ranked by how dense they are and what is around "
-        "them"
+        f"{share:.0%} of what is searched looks more like a particle to the encoder than the examples do: the particle "
+        "score misleads here, and finds are ranked by how dense they are and what is around them"
     )
 
 

@@ -142,18 +142,6 @@ def test_where_the_particle_score_misleads_finds_are_ranked_by_density(
     assert not search(index, example_of(field[like], 4.5, profile), radius_angstrom=60.0, threshold=-10.0).doubts
 
 
-def test_the_particle_score_misleads_where_it_takes_the_examples_for_none(
-    tmp_path: Path, constants: SearchConstants
-) -> None:
-    field = unit_field()
-    logits = np.broadcast_to(np.arange(GRID[2], dtype=np.float32) - 30, GRID)
-    index = index_of(shard_of(field, logits=logits), tmp_path, constants=constants)
-    for logit, misled in ((-0.5, True), (0.5, False)):
-        found = search(index, example_of(field[2, 3, 4], logit), radius_angstrom=60.0, threshold=-10.0)
-        assert found.ranked_by_density == misled
-        assert any("likelier no particles" in doubt for doubt in found.doubts) == misled
-
-
 def test_a_find_leans_to_a_neighbour_that_the_particle_floor_hides_and_stays_in_the_tomogram(tmp_path: Path) -> None:
     field, logits = unit_field(), np.full(GRID, -9, np.float32)
     particle = field[2, 3, 4].copy()

@@ -19,6 +19,7 @@ TRIED = (0.5, 12.0)  # in the unit of `embed.structure.rendering.render`
 STRENGTHS = np.geomspace(TRIED[0], TRIED[1], 41)
 SPREAD = 0.25  # of the logarithm of strengths that are taken for one
 NUM_BEST = 10  # places that may be the structure
+AGREED = 0.15  # of the logarithm of strengths that confirm each other
 
 Floats = NDArray[np.float32]
 
@@ -26,7 +27,7 @@ Floats = NDArray[np.float32]
 def find_strength(
     tried: Iterable[tuple[Renderings, float]], places: Floats, shells: Floats, voxel_spacing: float
 ) -> float | None:
-    """Return the strength that structures have in common, in the unit of `TRIED`; None where none can be told.
+    """Return the strength that most structures agree on, in the unit of `TRIED`; None where none can be told.
 
     Parameters
     ----------
@@ -37,13 +38,20 @@ def find_strength(
     voxel_spacing
         Å, of the embedded tomograms.
     """
-    found = [strength_of(each, places, shells, shell_volumes(radius, voxel_spacing)) for each, radius in tried]
-    known = [strength for strength in found if strength is not None]
-    return float(np.median(known)) if known else None
+    found = [equally_dense(each, places, shells, shell_volumes(radius, voxel_spacing)) for each, radius in tried]
+    crossed = np.log(np.concatenate([*found, np.zeros(0)]))
+    if not len(crossed):
+        return None
+    agreement = np.exp(-0.5 * np.square((np.log(STRENGTHS)[:, None] - crossed) / AGREED)).sum(1)
+    return float(STRENGTHS[int(np.argmax(agreement))])
 
 
-def strength_of(renderings: Renderings, places: Floats, shells: Floats, volumes: NDArray[np.float64]) -> float | None:
-    """Return the strength at which one structure is as dense as the places that it looks most like; None where never.
+def equally_dense(
+    renderings: Renderings, places: Floats, shells: Floats, volumes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the strengths at which one structure is as dense as the places that it then looks most like.
+
+    There may be several: a small structure that is rendered far too strongly looks like a larger one.
 
     Parameters
     ----------
@@ -51,12 +59,9 @@ def strength_of(renderings: Renderings, places: Floats, shells: Floats, volumes:
         ``(s,)``: of the shells that are compared, 0 for others.
     """
     excess = np.array([np.log(max(_gain(renderings, at, places, shells, volumes), 1e-3)) for at in STRENGTHS])
-    crossed = np.flatnonzero((excess[:-1] > 0) & (excess[1:] <= 0))
-    if not len(crossed):
-        return None
-    last = int(crossed[-1])
-    share = excess[last] / (excess[last] - excess[last + 1])
-    return float(STRENGTHS[last] * (STRENGTHS[last + 1] / STRENGTHS[last]) ** share)
+    before = np.flatnonzero((excess[:-1] > 0) & (excess[1:] <= 0))
+    share = excess[before] / (excess[before] - excess[before + 1])
+    return np.asarray(STRENGTHS[before] * (STRENGTHS[before + 1] / STRENGTHS[before]) ** share)
 
 
 def _gain(

@@ -122,7 +122,7 @@ def misleads(logits: Float32, features: list[DenseFeatures], support: int) -> bo
     """Tell whether the particle score misleads in what is searched, as `embed.doubts.misled_by_particle_score` does."""
     searched = [each.particle_logit for k, each in enumerate(features) if k != support]
     above = np.concatenate([(each >= np.median(logits)).ravel() for each in searched if each is not None])
-    return bool(np.median(logits) < 0 or above.mean() > MOST_ABOVE)
+    return bool(above.mean() > MOST_ABOVE)
 
 
 def surroundings_of(features: list[DenseFeatures]) -> Surroundings:
