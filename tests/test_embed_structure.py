@@ -14,7 +14,7 @@ from embed.examples import Examples
 from embed.structure.examples import structure_examples
 from embed.structure.rendering import Renderings, free_sites
 from embed.structure.sources import find_structures, name_of
-from embed.structure.strength import TRIED, find_strength
+from embed.structure.strength import CHOSEN, TRIED, find_strength
 from tomoseek import Tomogram
 from tomoseek.command_line import compose_settings
 from tomoseek.complexes import COMPLEXES
@@ -96,7 +96,7 @@ def test_the_strength_is_that_at_which_renderings_are_as_dense_as_what_they_look
     for there in (0.9, 2.0, 5.0):
         places = np.concatenate([np.tile(towards, (15, 1)), others])
         shells = np.concatenate([np.tile(there * profile, (15, 1)), np.zeros((30, 10))]).astype(np.float32)
-        assert find_strength([(renderings, 75.0)], places, shells, SPACING) == pytest.approx(there, rel=0.15)
+        assert find_strength([(renderings, 75.0)], places, shells, SPACING) == pytest.approx(CHOSEN * there, rel=0.15)
     assert find_strength([(renderings, 75.0)], others, np.zeros((30, 10), np.float32), SPACING) is None
 
 
