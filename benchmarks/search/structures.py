@@ -2,6 +2,7 @@
 
     python -m benchmarks.search.structures --maps ../shared/data/maps --encoder shipped
     python -m benchmarks.search.structures --maps ../shared/data/maps --encoder shipped --development
+    python -m benchmarks.search.structures --maps ../shared/data/maps --regimes --lamella ../shared/data/real/yeast80S
 
 The tomograms of `benchmarks.pretraining.probe`. Every map is searched in all three tomograms of a regime: as
 ``embed query structure=`` does it, all maps there are in one query; with five clicks from one tomogram, by turns, five
@@ -29,9 +30,13 @@ from benchmarks.known_tomograms import (
     make_tomograms,
 )
 from benchmarks.pretraining.probe.template_row import template_row
+from benchmarks.reality.lamella import MULTIPLES, RADIUS, RUN, hits, open_lamella
+from embed.by_density import by_density
 from embed.examples import Examples, read_examples
 from embed.index import Index
+from embed.promise import LOWEST_SCORE
 from embed.search import Found, search
+from embed.search import rank as rank_places
 from embed.structure.examples import structure_examples
 from embed.structure.sources import Structure, find_structures
 from tomoseek.errors import InputError
@@ -39,6 +44,7 @@ from tomoseek.evaluation.ranking import rank, score_ranking
 from tomoseek.running import pick_device
 
 NUM_DRAWS, SHOTS = 5, 5
+RIBOSOMES = ("6qzp", "4v7r")  # human and yeast 80S
 
 
 def average_precision(known: KnownTomograms, found: Found, key: str) -> float:
@@ -110,6 +116,29 @@ def measure(name: str, maps: Path, source: str, development: bool, templates: bo
     return rows
 
 
+def real_rows(folder: Path, maps: Path, source: str, device: str) -> list[str]:
+    """Return the rows of the half yeast lamella: ribosomes from maps, by likeness, as a query does it, and by density."""
+    lamella, rows = open_lamella(folder), []
+    runs = [RUN]
+    with tempfile.TemporaryDirectory() as kept:
+        index = Index.create(Path(kept) / "index", source, device=device)
+        index.add(lamella.tomogram)
+        for key in RIBOSOMES:
+            structures = find_structures({key: maps / f"{key}.mrc"}, 10.0)
+            given, strength = structure_examples(index, structures, runs, lambda _: lamella.tomogram)
+            examples = given[key]
+            found = _search(index, examples, RADIUS, key, runs)
+            density = by_density(index, examples, found.prototype, found.leave_one_out, runs, RADIUS)
+            ranked = rank_places(index, found.prototype, RADIUS, runs, LOWEST_SCORE, density=density)
+            for how, places in (("likeness", found.candidates), ("density", ranked)):
+                first = [
+                    hits(lamella.truth_xyz, places[RUN].points_xyz[: k * len(lamella.truth_xyz)]) for k in MULTIPLES
+                ]
+                shares = " | ".join(f"{float(hit.mean()):.2f}" for hit in first)
+                rows.append(f"| lamella, {key}, strength {strength or 0:.2f}, by {how} | {shares} |")
+    return rows
+
+
 def _structure(maps: Path, key: str) -> Structure | None:
     """Read a map; None of what is too small to be searched for."""
     try:
@@ -131,6 +160,7 @@ def main() -> None:
     parser.add_argument("--regimes", nargs="*", choices=STANDARD, default=["bright", "dim"])
     parser.add_argument("--development", action="store_true", help="other complexes and tomograms, to develop on")
     parser.add_argument("--templates", action="store_true", help="match templates as well (24 s for each map)")
+    parser.add_argument("--lamella", type=Path, help="folder of the half yeast lamella and its ribosomes")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     for name in arguments.regimes:
@@ -138,6 +168,8 @@ def main() -> None:
             name, arguments.maps, arguments.encoder, arguments.development, arguments.templates, arguments.device
         )
         print("\n".join(rows), flush=True)
+    if arguments.lamella is not None:
+        print("\n".join(real_rows(arguments.lamella, arguments.maps, arguments.encoder, arguments.device)), flush=True)
 
 
 if __name__ == "__main__":
