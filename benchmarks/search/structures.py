@@ -117,7 +117,7 @@ def measure(name: str, maps: Path, source: str, development: bool, templates: bo
 
 
 def real_rows(folder: Path, maps: Path, source: str, device: str) -> list[str]:
-    """Return the rows of the half yeast lamella: ribosomes from maps, by likeness, as a query does it, and by density."""
+    """Return the rows of the half yeast lamella: ribosomes from maps, ranked by likeness and by density."""
     lamella, rows = open_lamella(folder), []
     runs = [RUN]
     with tempfile.TemporaryDirectory() as kept:
