@@ -9,24 +9,32 @@ import pytest
 from embed import Index
 from finetune.labels import LabelledRun, Labels
 from tomoseek import Tomogram
+from tomoseek.geometry import indices_to_points
 from tomoseek.picks.star_read import read_star
 
 
-def noise(spacing: float, seed: int = 0, run: str = "coarse") -> Tomogram:
+def noise(
+    spacing: float, seed: int = 0, run: str = "coarse", particle_xyz: tuple[float, float, float] | None = None
+) -> Tomogram:
+    """Noise, and a dark particle in it if a place in Å is given."""
     shape = tuple(int(length / spacing) for length in (480.0, 900.0, 901.0))
-    return Tomogram.from_array(np.random.default_rng(seed).normal(size=shape), spacing, run=run)
+    volume = np.random.default_rng(seed).normal(size=shape)
+    if particle_xyz is not None:
+        away = np.linalg.norm(indices_to_points(np.moveaxis(np.indices(shape), 0, -1), spacing) - particle_xyz, axis=-1)
+        volume -= 8 * np.exp(-((away.reshape(shape) / 40) ** 2))
+    return Tomogram.from_array(volume, spacing, run=run)
 
 
 @pytest.mark.parametrize("spacing", [6.1, 13.48, 24.0])
 def test_an_index_of_other_voxels_is_searched_in_angstrom(spacing: float, tmp_path: Path) -> None:
-    tomogram = noise(spacing)
+    example = (450.0, 380.0, 240.0)
+    tomogram = noise(spacing, particle_xyz=example)
     index = Index.create(tmp_path / "index", encoder="random-tiny", device="cpu")
     index.add(tomogram, progress=False)
     entry = json.loads((tmp_path / "index/coarse/entry.json").read_text())
     assert (entry["voxel_spacing"], entry["stored_spacing"]) == (10.0, spacing)
     assert entry["stored_shape"] == list(tomogram.shape) != entry["shape"]
 
-    example = [450.0, 380.0, 240.0]
     found = index.search({"coarse": [example]}, radius=60, max_picks=5).picks
     assert np.linalg.norm(found["coarse", "particle"].points_xyz - example, axis=1).min() < 15  # cells are 40 Å wide
     found.to_star(tmp_path / "finds.star")  # relative to the centre of the volume as it is stored
