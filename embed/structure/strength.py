@@ -20,7 +20,7 @@ STRENGTHS = np.geomspace(TRIED[0], TRIED[1], 41)
 SPREAD = 0.25  # of the logarithm of strengths that are taken for one
 NUM_BEST = 10  # places that may be the structure
 AGREED = 0.15  # of the logarithm of strengths that confirm each other
-CHOSEN = 0.9  # the likest places are the densest of their kind; chosen on development tomograms
+CHOSEN = 0.9  # the likest places are the densest of their kind; between the best on bright and dim ones
 
 Floats = NDArray[np.float32]
 
