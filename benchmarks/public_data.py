@@ -4,11 +4,13 @@
     python -m benchmarks.public_data maps --out ../shared/data/maps
     python -m benchmarks.public_data maps --out maps --entries 1qvr 3ipm --source file:///data/pdb
     python -m benchmarks.public_data picks --zip czii-cryo-et-object-identification.zip --out ../shared/data/picks
+    python -m benchmarks.public_data kaggle --folder czii/train --out challenge
     python -m benchmarks.public_data portal --out portal.json
 
 ``maps`` fetches PDB entries and writes the density of the first biological assembly of each at 10 Å per voxel, as the
 simulator makes it of an atomic model. ``picks`` takes the picks out of the challenge's zip as Kaggle hands it out.
-``portal`` writes a copick configuration that reads the challenge's data set on the CryoET Data Portal.
+``kaggle`` makes a copick project of the unpacked zip. ``portal`` writes a copick configuration that reads the
+challenge's data set on the CryoET Data Portal.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from typing import NamedTuple
 
 import mrcfile
 
-from tomoseek.complexes import COMPLEXES, Complex
+from tomoseek.complexes import CHALLENGE, COMPLEXES, Complex
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_path, atomic_write_bytes, atomic_write_json
 from tomoseek.messages import listed
@@ -45,6 +47,7 @@ IDENTIFIERS = {
 }
 SECONDS_TO_ANSWER = 60
 PICKS_FOLDER = "Picks"
+CURATOR = "curation_0"  # user and session under which the challenge's picks are stored in a project
 RUNS_FOLDER = "ExperimentRuns"
 
 
@@ -189,6 +192,62 @@ def is_picks(name: PurePosixPath) -> bool:
     return ends_well and name.parent.parent.parent.name == RUNS_FOLDER
 
 
+def kaggle_project(folder: Path, out: Path) -> Path:
+    """Make a copick project of the challenge's unpacked training folder: its tomograms where they are, picks copied.
+
+    Parameters
+    ----------
+    folder
+        Holds ``static/`` and ``overlay/``.
+    out
+        Gets ``copick.json`` and ``overlay/``, where picks of one's own will go too.
+
+    Returns
+    -------
+    The copick configuration.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no tomograms or no picks.
+    """
+    static, given = folder / "static", folder / "overlay" / RUNS_FOLDER
+    if not (static / RUNS_FOLDER).is_dir():
+        raise InputError(f"expected the challenge's tomograms in {static / RUNS_FOLDER}, found none; unpack the zip")
+    picks = sorted(path for path in given.glob(f"*/{PICKS_FOLDER}/*.json"))
+    if not picks:
+        raise InputError(f"expected picks in {given}/<run>/{PICKS_FOLDER}, found none; unpack the zip")
+    for path in picks:
+        name = f"{CURATOR}_{path.name.rsplit('_', 1)[-1]}"
+        copied = out / "overlay" / RUNS_FOLDER / path.parent.parent.name / PICKS_FOLDER / name
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_bytes(copied, path.read_bytes())
+    config = {
+        "config_type": "filesystem",
+        "name": "CZII challenge",
+        "description": "The training tomograms of the challenge",
+        "version": "1.0.0",
+        "pickable_objects": described(COMPLEXES[name] for name in CHALLENGE),
+        "overlay_root": f"local://{(out / 'overlay').resolve()}",
+        "overlay_fs_args": {"auto_mkdir": True},
+        "static_root": f"local://{static.resolve()}",
+    }
+    atomic_write_json(out / "copick.json", config)
+    return out / "copick.json"
+
+
+def described(complexes: Iterable[Complex]) -> list[dict[str, object]]:
+    """Describe objects to pick as copick wants it."""
+    return [
+        {
+            "name": one.name, "is_particle": True, "label": label, "color": list(one.color),
+            "radius": one.radius_angstrom,
+            **({"identifier": IDENTIFIERS[one.name]} if one.name in IDENTIFIERS else {}),
+        }
+        for label, one in enumerate(complexes, start=1)
+    ]  # fmt: skip
+
+
 def portal_config(overlay: Path, complexes: Iterable[Complex], dataset: int = PORTAL_DATASET) -> dict[str, object]:
     """Build the copick configuration of one of the challenge's data sets on the CryoET Data Portal.
 
@@ -201,20 +260,12 @@ def portal_config(overlay: Path, complexes: Iterable[Complex], dataset: int = PO
     dataset
         Its number on the portal.
     """
-    objects = [
-        {
-            "name": one.name, "is_particle": True, "label": label, "color": list(one.color),
-            "radius": one.radius_angstrom,
-            **({"identifier": IDENTIFIERS[one.name]} if one.name in IDENTIFIERS else {}),
-        }
-        for label, one in enumerate(complexes, start=1)
-    ]  # fmt: skip
     return {
         "config_type": "cryoet_data_portal",
         "name": "CZII challenge",
         "description": f"Data set {dataset} of the CryoET Data Portal ({PORTAL_DATASETS[dataset]})",
         "version": "1.0.0",
-        "pickable_objects": objects,
+        "pickable_objects": described(complexes),
         "overlay_root": f"local://{overlay.resolve()}",
         "overlay_fs_args": {"auto_mkdir": True},
         "dataset_ids": [dataset],
@@ -233,6 +284,9 @@ def main(words: list[str] | None = None) -> None:
     picks = commands.add_parser("picks", help="take the picks out of the challenge's zip")
     picks.add_argument("--zip", type=Path, required=True)
     picks.add_argument("--out", type=Path, required=True)
+    kaggle = commands.add_parser("kaggle", help="make a copick project of the challenge's unpacked training folder")
+    kaggle.add_argument("--folder", type=Path, required=True, help="the folder train/ of the unpacked zip")
+    kaggle.add_argument("--out", type=Path, required=True)
     portal = commands.add_parser("portal", help="write a copick configuration of the CryoET Data Portal")
     portal.add_argument("--out", type=Path, required=True)
     told = ", ".join(f"{number} {what}" for number, what in PORTAL_DATASETS.items())
@@ -247,6 +301,9 @@ def main(words: list[str] | None = None) -> None:
         print(f"{chosen.out}: made {listed(made) if made else 'none'}; {len(chosen.entries) - len(made)} were there")
     elif chosen.command == "picks":
         print(f"{chosen.out}: {len(extract_picks(chosen.zip, chosen.out))} files of picks")
+    elif chosen.command == "kaggle":
+        config_path = kaggle_project(chosen.folder, chosen.out)
+        print(f"wrote {config_path}; give data.project={config_path} to any command")
     else:
         config = portal_config(chosen.out.parent / "overlay", COMPLEXES.values(), chosen.dataset)
         atomic_write_json(chosen.out, config)

@@ -46,11 +46,7 @@ class ByDensity:
 
     def score_map(self, shard: Shard, threshold: float) -> NDArray[np.float32]:
         """Return the scores ``(z, y, x)`` of all cells of a run, low where none is stored."""
-        scores = np.full(shard.grid, min(0.0, threshold) - 1.0, dtype=np.float32)
-        for first in range(0, len(shard), STRETCH):
-            rows = np.arange(first, min(first + STRETCH, len(shard)))
-            scores[tuple(shard.cells_zyx(rows).T)] = self.profile.score(shard.read_shells(rows))
-        return scores
+        return density_map(self.profile, shard, threshold)
 
     def may_be(self, shard: Shard, cells_zyx: Floats) -> NDArray[np.bool_]:
         """Tell which of ``(n, 3)`` fractional cells the encoder does not rule out."""
@@ -58,6 +54,15 @@ class ByDensity:
         rows = shard.rows(np.rint(cells_zyx).astype(np.int64)[:, None] + around)  # (n, 27)
         likeness = self.prototype.score(shard.read_vectors(np.maximum(rows, 0).ravel())).reshape(rows.shape)
         return np.asarray((likeness >= self.least_likeness).any(1, where=rows >= 0))
+
+
+def density_map(profile: DensityProfile, shard: Shard, threshold: float) -> NDArray[np.float32]:
+    """Return the scores ``(z, y, x)`` of all cells of a run by a profile, low where none is stored."""
+    scores = np.full(shard.grid, min(0.0, threshold) - 1.0, dtype=np.float32)
+    for first in range(0, len(shard), STRETCH):
+        rows = np.arange(first, min(first + STRETCH, len(shard)))
+        scores[tuple(shard.cells_zyx(rows).T)] = profile.score(shard.read_shells(rows))
+    return scores
 
 
 def by_density(

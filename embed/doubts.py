@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embed.entry import ShardEntry
-from embed.examples import Examples
 from embed.header import IndexHeader
-from embed.shard import Shard
+from embed.misled import tells_particles
 from tomoseek.config import Polarity
 from tomoseek.geometry import indices_to_points, is_familiar, lacks_detail, points_to_indices, voxel_to_cell
 from tomoseek.messages import listed
@@ -22,10 +21,8 @@ if TYPE_CHECKING:
 
 UNCALIBRATED = "the encoder was not calibrated: run embed calibrate for it, then embed build again"
 REACH_ANGSTROM = 25.0  # around a point, within which a particle may be
-LEAST_DIFFERENCE = 1.0  # logits
 CORNER = 0.2  # of each side of a volume: where points in voxels lie, if taken for Å
 FEWEST_IN_CORNER = 2
-MOST_ABOVE = 0.1  # share of all cells that may look more like particles than the examples
 
 
 def unpromising(entry: ShardEntry, header: IndexHeader) -> str | None:
@@ -81,26 +78,6 @@ def doubts_of_points(index: "Index", points: Mapping[str, ArrayLike], what: str)
     return doubts
 
 
-def misled_by_particle_score(index: "Index", runs: Iterable[str], examples: Examples) -> str | None:
-    """Say that the particle score misleads where many places of the runs have more of it than the examples have.
-
-    A score that tells particles has its examples among the highest places: particles take a small part of any volume.
-    """
-    shards = [index.shard(run) for run in runs if run in index.entries]
-    if not shards or not tells_particles(shards[0]):
-        return None
-    ordinary, enough = float(np.median(examples.particle_logit)), MOST_ABOVE * sum(map(len, shards))
-    if sum(shard.num_around(ordinary) for shard in shards) <= enough:
-        return None  # at most so many, and nothing was read for it
-    share = sum(len(shard.rows_above(ordinary)) for shard in shards) / sum(map(len, shards))
-    if share <= MOST_ABOVE:
-        return None
-    return (
-        f"{share:.0%} of what is searched looks more like a particle to the encoder than the examples do: the particle "
-        "score misleads here, and finds are ranked by how dense they are and what is around them"
-    )
-
-
 def doubts_of_examples(index: "Index", points: Mapping[str, ArrayLike], searched: Iterable[str] | None) -> list[str]:
     """Say what speaks against examples: where they lie, and the runs that they lie in, unless those are searched too.
 
@@ -113,12 +90,6 @@ def doubts_of_examples(index: "Index", points: Mapping[str, ArrayLike], searched
     """
     others = set() if searched is None else set(points) - set(searched)
     return [*doubts_of_runs(index, sorted(others)), *doubts_of_points(index, points, "examples")]
-
-
-def tells_particles(shard: Shard) -> bool:
-    """Tell whether particle logits differ from place to place, which those of an untrained head do not."""
-    first = np.arange(min(27, len(shard)))  # a most particle-like cell and those around it, in whatever order
-    return float(np.ptp(shard.particle_logit(np.append(first, len(shard) - 1)))) > LEAST_DIFFERENCE
 
 
 def particle_score(index: "Index", run: str) -> Score:

@@ -113,7 +113,7 @@ def run(config: QueryConfig) -> None:
             index, value, radius_angstrom=radii[name], name=name, runs=searched.runs, threshold=config.threshold,
             precision=config.precision, max_picks=config.max_picks, rival_weight=config.rival_weight,
             negatives=negatives.get(name), particle_margin=config.particle_margin, num_candidates=config.num_candidates,
-            doubts=doubts[name],
+            doubts=doubts[name], rendered=rendered.get(name),
         )
         for name, value in examples.items()
     }  # fmt: skip

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embed.by_density import ByDensity, by_density
-from embed.doubts import UNCALIBRATED, doubts_of_runs, misled_by_particle_score
+from embed.doubts import UNCALIBRATED, doubts_of_runs
 from embed.examples import Examples
+from embed.misled import misled_about_dense_places, misled_by_particle_score
 from embed.promise import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
 from embed.prototype import RIVAL_WEIGHT, Prototype, fit, leave_one_out
 from embed.score_map import PARTICLE_MARGIN, lowest_logit, similarity_map
@@ -132,6 +133,7 @@ def search(
     particle_margin: float | None = PARTICLE_MARGIN,
     num_candidates: int = MOST_CELLS,
     doubts: Sequence[str] = (),
+    rendered: Examples | None = None,
 ) -> Found:
     """Rank every place of the chosen runs by likeness to the examples.
 
@@ -156,13 +158,15 @@ def search(
     particle_margin
         Cells whose particle logit lies more than this below the lowest of the examples are left out;
         absent, no cell is. See `embed.score_map.lowest_logit`. Where the particle score misleads, see
-        `embed.doubts.misled_by_particle_score`, neither it nor rivals, which rest on it, are used: see
+        `embed.misled`, neither it nor rivals, which rest on it, are used: see
         `embed.by_density`.
     num_candidates
         Most cells per run that FAISS hands on to the localisation.
     doubts
         What speaks against the examples, see `embed.doubts`. Then nothing is promised, and neither is it where
         something speaks against a run that is searched; the threshold is chosen as if it were.
+    rendered
+        Those of the examples that are renderings of a structure, if any.
 
     Raises
     ------
@@ -178,7 +182,12 @@ def search(
     names = sorted(index.entries) if runs is None else list(runs)
     surroundings = index.surroundings()
     against, misled = list(doubts), False
-    if particle_margin is not None and (said := misled_by_particle_score(index, names, examples)):
+    said = None
+    if particle_margin is not None:
+        said = misled_by_particle_score(index, names, examples)
+        if said is None and rendered is not None:
+            said = misled_about_dense_places(index, names, rendered, radius_angstrom)
+    if said is not None:
         particle_margin, rival_weight, misled = None, 0.0, True
         against.append(said)
     unwanted = None if negatives is None else negatives.vectors

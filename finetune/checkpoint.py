@@ -14,13 +14,12 @@ from finetune.calibration import Calibration
 from finetune.decoder import Decoder, Picker
 from finetune.labels import Labels
 from finetune.settings import TrainConfig
+from finetune.sources import DESCRIPTION, WEIGHTS, find_checkpoint
 from finetune.state import TrainingState
 from finetune.validate import Validation
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_path, atomic_write_json
 from tomoseek.network.encoder import Encoder, EncoderConfig
-
-WEIGHTS, DESCRIPTION = "finetune.safetensors", "finetune.json"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -66,8 +65,9 @@ class Description:
 
 
 def describe(
-    config: TrainConfig, labels: Labels, result: Validation, state: TrainingState, picker: Picker
-) -> Description:
+    config: TrainConfig, labels: Labels, result: Validation, state: TrainingState, picker: Picker,
+    before: Description | None = None,
+) -> Description:  # fmt: skip
     """Describe what a training has reached.
 
     Parameters
@@ -78,16 +78,18 @@ def describe(
         Of the validation at its end.
     state, picker
         Where it ended, and the network that is saved.
+    before
+        Of the picker it went on from, if any: what that one has seen, this one has seen too.
     """
     project = str(Path(config.data.project or "").resolve())
     return Description(
         radii=labels.radii,
         thresholds=result.thresholds,
         threshold_runs=[run.seen(project) for run in labels.judging],
-        training_runs=[run.seen(project) for run in labels.training],
+        training_runs=[*(before.training_runs if before else []), *(run.seen(project) for run in labels.training)],
         voxel_spacing=labels.training[0].tomogram.voxel_spacing,
         model=dataclasses.asdict(picker.encoder.config),
-        decoder_channels=config.decoder_channels,
+        decoder_channels=picker.decoder.channels,
         provenance={
             "num_steps": state.step,
             "thresholds_held_out": bool(labels.held_out),
@@ -115,20 +117,15 @@ def save_checkpoint(folder: Path, picker: Picker, description: Description) -> N
     atomic_write_json(folder / DESCRIPTION, dataclasses.asdict(description))
 
 
-def load_description(folder: Path) -> Description:
-    """Read ``finetune.json``.
+def load_description(source: str | Path) -> Description:
+    """Read ``finetune.json`` of the picker that ``source`` names (`find_checkpoint`).
 
     Raises
     ------
     InputError
         If it is missing or damaged.
     """
-    path = folder / DESCRIPTION
-    if not path.is_file():
-        raise InputError(
-            f"checkpoint: expected {DESCRIPTION} in folder '{folder}', found none; run finetune train, "
-            "or give checkpoint=FOLDER"
-        )
+    path = find_checkpoint(source) / DESCRIPTION
     try:
         content = json.loads(path.read_text())
         calibration = {name: Calibration(**values) for name, values in content.pop("calibration").items()}
@@ -137,14 +134,15 @@ def load_description(folder: Path) -> Description:
         raise InputError(f"checkpoint: '{path}' is damaged or of another version ({error}); train again") from error
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> tuple[Picker, Description]:
-    """Read a picker in eval mode and its description.
+def load_checkpoint(source: str | Path, device: torch.device) -> tuple[Picker, Description]:
+    """Read the picker that ``source`` names (`find_checkpoint`), in eval mode and float32, and its description.
 
     Raises
     ------
     InputError
         If a file is missing or damaged, or the two do not fit together.
     """
+    folder = find_checkpoint(source)
     description = load_description(folder)
     if not (folder / WEIGHTS).is_file():
         raise InputError(f"checkpoint: expected {WEIGHTS} in folder '{folder}', found none; copy the whole folder")

@@ -45,6 +45,7 @@ class Decoder(nn.Module):
 
     def __init__(self, encoder: EncoderConfig, num_classes: int, channels: list[int]) -> None:
         super().__init__()
+        self.channels = list(channels)
         coarse, fine = channels
         self.from_stride8 = ConvNormAct(encoder.width, coarse, 1)
         self.from_stride4 = ConvNormAct(encoder.fused_channels, coarse, 1)

@@ -52,7 +52,7 @@ class Ensemble(nn.Module):
         return total / len(self.pickers)
 
 
-def load_ensemble(folders: list[Path], device: torch.device) -> tuple[nn.Module, Description]:
+def load_ensemble(sources: list[str | Path], device: torch.device) -> tuple[nn.Module, Description]:
     """Read one or more checkpoints as one picker, in eval mode, and what describes it.
 
     The description is that of the first, but for the thresholds, the means of the members' log odds, and the runs
@@ -63,17 +63,17 @@ def load_ensemble(folders: list[Path], device: torch.device) -> tuple[nn.Module,
     InputError
         If a file is missing or damaged, or classes, radii or voxel spacings differ.
     """
-    pickers, descriptions = zip(*(load_checkpoint(folder, device) for folder in folders), strict=True)
+    pickers, descriptions = zip(*(load_checkpoint(source, device) for source in sources), strict=True)
     first = descriptions[0]
-    if len(folders) == 1:
+    if len(sources) == 1:
         return pickers[0], first
-    for folder, description in zip(folders[1:], descriptions[1:], strict=True):
-        check_member(folder, description, folders[0], first)
+    for source, description in zip(sources[1:], descriptions[1:], strict=True):
+        check_member(source, description, sources[0], first)
     calibrations = [[each.calibration[name] for name in each.radii] for each in descriptions]
     return Ensemble(list(pickers), calibrations).eval().to(device), join(list(descriptions))
 
 
-def check_member(folder: Path, description: Description, first_folder: Path, first: Description) -> None:
+def check_member(source: str | Path, description: Description, first_source: str | Path, first: Description) -> None:
     """Refuse a checkpoint whose heatmaps say something else than the first one's.
 
     Raises
@@ -84,12 +84,12 @@ def check_member(folder: Path, description: Description, first_folder: Path, fir
     if list(description.radii.items()) != list(first.radii.items()):  # heatmaps go by order
         expected, found = (", ".join(f"{k} ({v:g} Å)" for k, v in each.radii.items()) for each in (first, description))
         raise InputError(
-            f"ensemble: expected the classes and radii of '{first_folder}' in '{folder}', in its order: {expected}, "
+            f"ensemble: expected the classes and radii of '{first_source}' in '{source}', in its order: {expected}, "
             f"found {found}; train with the same classes"
         )
     if not is_same_spacing(description.voxel_spacing, first.voxel_spacing):
         raise InputError(
-            f"ensemble: expected '{folder}' trained at the {first.voxel_spacing:g} Å per voxel of '{first_folder}', "
+            f"ensemble: expected '{source}' trained at the {first.voxel_spacing:g} Å per voxel of '{first_source}', "
             f"found {description.voxel_spacing:g} Å; train at one spacing"
         )
 

@@ -63,7 +63,7 @@ def run(config: EvaluateConfig) -> None:
     if config.checkpoint is not None:
         from finetune.checkpoint import load_description  # torch takes seconds to import, and other picks need none
 
-        description = load_description(Path(config.checkpoint))
+        description = load_description(config.checkpoint)
     wanted = config.classes if config.classes is not None else list(description.radii) if description else None
     radii = object_radii(root, picked_classes(root, names, finder) if wanted is None else wanted)
     known = [source for source in (candidates, description) if source is not None]

@@ -12,6 +12,7 @@ from finetune.calibration import calibrate
 from finetune.checkpoint import Description
 from finetune.detect import DetectConfig, find_particles, keep_above, one_per_site
 from finetune.ensemble import load_ensemble
+from finetune.sources import SHIPPED
 from tomoseek.config import CONFIG_DIR, check_resample
 from tomoseek.errors import InputError
 from tomoseek.messages import warn
@@ -21,17 +22,18 @@ from tomoseek.tomograms.polarity import looks_inverted
 from tomoseek.tomograms.tomogram import Tomogram
 
 
-def load_picker(checkpoint: str | Path | Iterable[str | Path], device: str = "auto") -> "TrainedPicker":
-    """Load what ``finetune train`` wrote::
+def load_picker(checkpoint: str | Path | Iterable[str | Path] = SHIPPED, device: str = "auto") -> "TrainedPicker":
+    """Load the picker that comes with the package, or what ``finetune train`` wrote::
 
-        picker = load_picker("runs/finetune")
+        picker = load_picker("shipped")  # or "runs/finetune"
         found = picker.pick(open_tomogram("TS_1.mrc"))
         found.to_csv("TS_1.csv")
 
     Parameters
     ----------
     checkpoint
-        A folder that ``finetune train`` wrote; or several, which are averaged and told on the scale of the first.
+        ``shipped``, the picker of the six challenge complexes; a folder that ``finetune train`` wrote; or several of
+        them, which are averaged and told on the scale of the first.
     device
         ``auto`` (the GPU when there is one), ``cpu`` or ``cuda``.
 
@@ -40,11 +42,11 @@ def load_picker(checkpoint: str | Path | Iterable[str | Path], device: str = "au
     InputError
         If a file is missing or damaged, or the classes, radii or voxel spacings of several checkpoints differ.
     """
-    folders = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
-    if not folders:
+    sources = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
+    if not sources:
         raise InputError("checkpoint: expected at least one folder that finetune train wrote, found none; name one")
     where = pick_device(device)
-    network, description = load_ensemble([Path(folder) for folder in folders], where)
+    network, description = load_ensemble(sources, where)
     return TrainedPicker(network, description, where)
 
 

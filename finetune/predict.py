@@ -6,6 +6,7 @@ from pathlib import Path
 from finetune.candidates import Candidates, save_candidates
 from finetune.detect import DetectConfig
 from finetune.picking import load_picker
+from finetune.sources import SHIPPED, SHIPPED_DIR, find_checkpoint
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
@@ -17,13 +18,18 @@ from tomoseek.running import Stopwatch
 from tomoseek.tomograms.copick_tomograms import find_tomograms
 from tomoseek.tomograms.project import ensure_object, open_project
 
+ABOUT_SHIPPED = (
+    "picker: the shipped one, which has learned six complexes from simulated tomograms alone; look at its picks before "
+    "you trust them (docs/picker_card.md). Your own labels make it better: finetune train checkpoint=shipped"
+)
+
 
 @dataclass(kw_only=True, slots=True)
 class PredictConfig:
     """Settings of ``finetune predict``; ``configs/finetune_predict.yaml`` explains each."""
 
     data: DataConfig
-    checkpoint: str
+    checkpoint: str | None
     ensemble: list[str]
     picks: PicksConfig
     thresholds: dict[str, float] | None
@@ -55,7 +61,12 @@ def run(config: PredictConfig) -> None:
         When some tomograms could not be read; all others are done then.
     """
     user_id, session_id = config.picks.owner()
-    picker = load_picker([config.checkpoint, *config.ensemble], config.device)
+    checkpoint = config.checkpoint or find_checkpoint(None)
+    if checkpoint in (SHIPPED, SHIPPED_DIR):
+        print(ABOUT_SHIPPED)
+    elif config.checkpoint is None:
+        print(f"picker: {checkpoint}; checkpoint=... for another")
+    picker = load_picker([checkpoint, *config.ensemble], config.device)
     thresholds = picker.choose_thresholds(config.thresholds, config.detect.min_score)
     failures = Failures()
     tomograms = []

@@ -26,6 +26,7 @@ class TrainConfig:
     classes: list[str] | None
     validation_runs: list[str] | None
     mask_absent_classes: bool
+    checkpoint: str | None
     encoder: str
     unfreeze: Unfreeze
     decoder_channels: list[int]
@@ -74,10 +75,13 @@ def find_labels(config: TrainConfig) -> Labels:
     return Labels(*split_runs(labelled, config.validation_runs), radii)
 
 
-def comparable(config: TrainConfig, encoder: nn.Module, labels: Labels) -> dict[str, Any]:
-    """Return what has to be the same when a run is resumed, as JSON holds it: settings, encoder, labels."""
+def comparable(config: TrainConfig, start: nn.Module, labels: Labels) -> dict[str, Any]:
+    """Return what has to be the same when a run is resumed, as JSON holds it: settings, labels and what it starts from.
+
+    That is an encoder, or a picker trained before.
+    """
     kept = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE_ON_RESUME}
-    kept["encoder_fingerprint"] = fingerprint(encoder)
+    kept["encoder_fingerprint"] = fingerprint(start)
     kept["labels"] = {run.name: label_digests(run.points_xyz) for run in labels.training + labels.held_out}
     plain: dict[str, Any] = json.loads(json.dumps(kept, default=lambda value: value.value))
     return plain

@@ -12,7 +12,6 @@ from finetune.search_space import Range, read_ranges, to_word, with_values
 from finetune.settings import TrainConfig, comparable, find_labels
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_text
-from tomoseek.network.weights import load_encoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +55,8 @@ def run(config: TuneConfig) -> None:
         raise InputError(
             "validation_runs: a search compares trainings on held-out runs, found none; label a second run"
         )
-    study = open_study(config, comparable(config, load_encoder(config.encoder), labels))
+    picker, before = train.start(config, list(labels.radii))
+    study = open_study(config, comparable(config, picker if before else picker.encoder, labels))
     for number in range(config.num_trials):
         frozen = study.trials[number] if number < len(study.trials) else None
         if frozen and frozen.state.is_finished():

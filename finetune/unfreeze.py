@@ -3,10 +3,8 @@
 from enum import Enum
 from typing import Any
 
-import torch
-
-from finetune.decoder import Decoder, Picker
-from tomoseek.network.weights import load_encoder
+from finetune.decoder import Picker
+from tomoseek.network.encoder import Encoder
 
 
 class Unfreeze(Enum):
@@ -17,19 +15,13 @@ class Unfreeze(Enum):
     all = "all"
 
 
-def fresh_picker(encoder: str, unfreeze: Unfreeze, num_classes: int, decoder_channels: list[int], seed: int) -> Picker:
-    """Load the encoder, freeze what shall not learn, and put a fresh decoder on it, drawn from the seed."""
-    loaded = load_encoder(encoder)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        decoder = Decoder(loaded.config, num_classes, decoder_channels)
-    loaded.requires_grad_(unfreeze is not Unfreeze.none)
+def freeze(encoder: Encoder, unfreeze: Unfreeze) -> None:
+    """Freeze what shall not learn; the encoder's own search heads play no part in a picker."""
+    encoder.requires_grad_(unfreeze is not Unfreeze.none)
     if unfreeze is Unfreeze.top:
-        loaded.pyramid.requires_grad_(False)
-    # The encoder's own search heads play no part here.
-    loaded.embedding.requires_grad_(False)
-    loaded.particle.requires_grad_(False)
-    return Picker(loaded, decoder, unfreeze is Unfreeze.none)
+        encoder.pyramid.requires_grad_(False)
+    encoder.embedding.requires_grad_(False)
+    encoder.particle.requires_grad_(False)
 
 
 def parameter_groups(picker: Picker, learning_rate: float, encoder_scale: float) -> list[dict[str, Any]]:

@@ -142,6 +142,26 @@ def test_where_the_particle_score_misleads_finds_are_ranked_by_density(
     assert not search(index, example_of(field[like], 4.5, profile), radius_angstrom=60.0, threshold=-10.0).doubts
 
 
+@pytest.mark.parametrize(("logit_there", "by_density"), [(-3.0, True), (3.0, False)])
+def test_a_structure_is_ranked_by_density_where_what_is_as_dense_looks_like_no_particle(
+    tmp_path: Path, constants: SearchConstants, logit_there: float, by_density: bool
+) -> None:
+    places = [(z, y, x) for z in (1, 4) for y in (1, 4, 7) for x in (1, 4, 7)]
+    field, shells, logits = unit_field(), np.zeros((*GRID, NUM_SHELLS), np.int8), np.full(GRID, -4, np.float32)
+    for cell in places:
+        shells[(*cell, slice(0, 2))] = 24
+        logits[cell] = logit_there
+    logits[0, 0, 9] = 5  # somewhere there is a particle
+    index = index_of(shard_of(field, logits=logits, shells=shells), tmp_path, constants=constants)
+    rendered = example_of(field[2, 2, 2], 4.0, np.float32(STEP) * shells[places[0]])
+    options: dict[str, Any] = {"radius_angstrom": 60.0, "threshold": 0.5}
+    found = search(index, rendered, rendered=rendered, **options)
+    assert found.ranked_by_density == by_density
+    said = "100% of the places as dense as the structure look like no particle"
+    assert any(said in doubt for doubt in found.doubts) == by_density
+    assert not search(index, rendered, **options).ranked_by_density  # an example that was clicked speaks for itself
+
+
 def test_a_find_leans_to_a_neighbour_that_the_particle_floor_hides_and_stays_in_the_tomogram(tmp_path: Path) -> None:
     field, logits = unit_field(), np.full(GRID, -9, np.float32)
     particle = field[2, 3, 4].copy()

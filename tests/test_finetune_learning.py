@@ -8,7 +8,8 @@ from finetune.crops import CropSampler
 from finetune.decoder import HEATMAP_STRIDE
 from finetune.labels import LabelledRun
 from finetune.settings import TrainConfig
-from finetune.unfreeze import Unfreeze, fresh_picker, parameter_groups
+from finetune.start import fresh_picker
+from finetune.unfreeze import Unfreeze, parameter_groups
 from tomoseek.command_line import compose_settings
 from tomoseek.complexes import Complex
 from tomoseek.tomograms.copick_tomograms import add_tomogram, find_tomograms

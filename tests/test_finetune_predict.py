@@ -12,8 +12,9 @@ from scipy.special import expit
 
 from finetune import evaluate, predict
 from finetune.calibration import Calibration, calibrate, fit_calibration, log_odds
-from finetune.checkpoint import DESCRIPTION, Description, build_picker, load_description, save_checkpoint
+from finetune.checkpoint import Description, build_picker, load_description, save_checkpoint
 from finetune.ensemble import Ensemble, load_ensemble
+from finetune.sources import DESCRIPTION
 from finetune.thresholds import choose_threshold
 from finetune.validate import choose
 from tomoseek.command_line import compose_settings

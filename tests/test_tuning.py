@@ -16,9 +16,10 @@ from test_finetune_runs import make_project
 
 from finetune import train
 from finetune.__main__ import main
-from finetune.checkpoint import DESCRIPTION, load_description
+from finetune.checkpoint import load_description
 from finetune.search_space import read_ranges
 from finetune.settings import TrainConfig
+from finetune.sources import DESCRIPTION
 from finetune.tune import TuneConfig
 from tomoseek.command_line import compose_settings
 from tomoseek.config import CONFIG_DIR

@@ -15,8 +15,8 @@ from benchmarks.speed.machine import MATMUL_SIZES, count_work, describe, product
 from embed.build import BuildConfig
 from finetune.predict import PredictConfig
 from finetune.settings import TrainConfig
+from finetune.start import fresh_picker
 from finetune.targets import heatmap_loss
-from finetune.unfreeze import fresh_picker
 from pretrain.assemblies import AssemblyCrops
 from pretrain.config import PretrainConfig
 from pretrain.masked_crops import MaskedCrops

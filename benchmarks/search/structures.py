@@ -31,12 +31,9 @@ from benchmarks.known_tomograms import (
 )
 from benchmarks.pretraining.probe.template_row import template_row
 from benchmarks.reality.lamella import MULTIPLES, RADIUS, RUN, hits, open_lamella
-from embed.by_density import by_density
 from embed.examples import Examples, read_examples
 from embed.index import Index
-from embed.promise import LOWEST_SCORE
 from embed.search import Found, search
-from embed.search import rank as rank_places
 from embed.structure.examples import structure_examples
 from embed.structure.sources import Structure, find_structures
 from tomoseek.errors import InputError
@@ -73,8 +70,10 @@ def clicks(known: KnownTomograms, index: Index, key: str) -> float:
     return float(np.mean(scores))
 
 
-def _search(index: Index, examples: Examples, radius: float, key: str, runs: list[str]) -> Found:
-    return search(index, examples, radius_angstrom=radius, name=key, runs=runs, threshold=None)
+def _search(
+    index: Index, examples: Examples, radius: float, key: str, runs: list[str], rendered: Examples | None = None
+) -> Found:
+    return search(index, examples, radius_angstrom=radius, name=key, runs=runs, threshold=None, rendered=rendered)
 
 
 def measure(name: str, maps: Path, source: str, development: bool, templates: bool, device: str) -> list[str]:
@@ -94,7 +93,7 @@ def measure(name: str, maps: Path, source: str, development: bool, templates: bo
         examples, strength = structure_examples(index, structures, runs, by_run.__getitem__)
         seconds = (time.perf_counter() - started) / len(structures)
         radii = {key: known.radii.get(key, each.radius_angstrom) for key, each in structures.items()}
-        found = {key: _search(index, examples[key], radii[key], key, runs) for key in structures}
+        found = {key: _search(index, examples[key], radii[key], key, runs, examples[key]) for key in structures}
         precision = {key: average_precision(known, found[key], key) for key in present}
         rows.append(_row(f"{name}, structure ({seconds:.0f} s each, strength {strength or 0:.2f})", precision))
         rows.append(_row(f"{name}, five clicks", {key: clicks(known, index, key) for key in present}))
@@ -117,7 +116,7 @@ def measure(name: str, maps: Path, source: str, development: bool, templates: bo
 
 
 def real_rows(folder: Path, maps: Path, source: str, device: str) -> list[str]:
-    """Return the rows of the half yeast lamella: ribosomes from maps, ranked by likeness and by density."""
+    """Return the rows of the half yeast lamella: ribosomes from maps."""
     lamella, rows = open_lamella(folder), []
     runs = [RUN]
     with tempfile.TemporaryDirectory() as kept:
@@ -127,15 +126,13 @@ def real_rows(folder: Path, maps: Path, source: str, device: str) -> list[str]:
             structures = find_structures({key: maps / f"{key}.mrc"}, 10.0)
             given, strength = structure_examples(index, structures, runs, lambda _: lamella.tomogram)
             examples = given[key]
-            found = _search(index, examples, RADIUS, key, runs)
-            density = by_density(index, examples, found.prototype, found.leave_one_out, runs, RADIUS)
-            ranked = rank_places(index, found.prototype, RADIUS, runs, LOWEST_SCORE, density=density)
-            for how, places in (("likeness", found.candidates), ("density", ranked)):
-                first = [
-                    hits(lamella.truth_xyz, places[RUN].points_xyz[: k * len(lamella.truth_xyz)]) for k in MULTIPLES
-                ]
+            for how, rendered in (("as a query does it", examples), ("by likeness alone", None)):
+                found = _search(index, examples, RADIUS, key, runs, rendered)
+                ranked = "density" if found.ranked_by_density else "likeness"
+                places = found.candidates[RUN].points_xyz
+                first = [hits(lamella.truth_xyz, places[: k * len(lamella.truth_xyz)]) for k in MULTIPLES]
                 shares = " | ".join(f"{float(hit.mean()):.2f}" for hit in first)
-                rows.append(f"| lamella, {key}, strength {strength or 0:.2f}, by {how} | {shares} |")
+                rows.append(f"| lamella, {key}, strength {strength or 0:.2f}, {how}: {ranked} | {shares} |")
     return rows
 
 

@@ -16,7 +16,7 @@ from benchmarks.picker.peers.networks import build
 from benchmarks.picker.peers.projects import CLASSES
 from finetune.detect import find_particles
 from finetune.settings import TrainConfig
-from finetune.unfreeze import fresh_picker
+from finetune.start import fresh_picker
 from tomoseek.command_line import compose_settings
 from tomoseek.complexes import COMPLEXES
 from tomoseek.config import Polarity

@@ -119,7 +119,7 @@ def search(
 
 
 def misleads(logits: Float32, features: list[DenseFeatures], support: int) -> bool:
-    """Tell whether the particle score misleads in what is searched, as `embed.doubts.misled_by_particle_score` does."""
+    """Tell whether the particle score misleads in what is searched, as `embed.misled.misled_by_particle_score` does."""
     searched = [each.particle_logit for k, each in enumerate(features) if k != support]
     above = np.concatenate([(each >= np.median(logits)).ravel() for each in searched if each is not None])
     return bool(above.mean() > MOST_ABOVE)

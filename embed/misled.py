@@ -1,0 +1,100 @@
+"""Whether the particle score misleads in what is searched: then the search does without it, and promises nothing.
+
+Letters: n places.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embed.by_density import density_map
+from embed.density_profile import fit_profile
+from embed.examples import Examples
+from embed.shard import Shard
+from embed.surroundings import shells_anywhere
+from tomoseek.geometry import angstrom_to_cells
+from tomoseek.picks.peaks import find_peaks
+
+if TYPE_CHECKING:
+    from embed.index import Index
+
+LEAST_DIFFERENCE = 1.0  # logits
+MOST_ABOVE = 0.1  # share of all cells that may look more like particles than the examples
+RUNS = 4  # whose densest places are looked at
+DENSEST = 20  # places of each
+AS_DENSE = (0.7, 3.0)  # where 0 is a place anywhere and 1 a rendering; gold is denser
+FEWEST = 8  # places that tell something
+MOST_UNLIKE = 0.4  # share of them that may look like no particle
+
+
+def misled_by_particle_score(index: "Index", runs: Iterable[str], clicked: Examples) -> str | None:
+    """Say that the particle score misleads where many places of the runs have more of it than the examples have.
+
+    A score that tells particles has its examples among the highest places: particles take a small part of any volume.
+    """
+    shards = [index.shard(run) for run in runs if run in index.entries]
+    if not shards or not tells_particles(shards[0]):
+        return None
+    ordinary, enough = float(np.median(clicked.particle_logit)), MOST_ABOVE * sum(map(len, shards))
+    if sum(shard.num_around(ordinary) for shard in shards) <= enough:
+        return None  # at most so many, and nothing was read for it
+    share = sum(len(shard.rows_above(ordinary)) for shard in shards) / sum(map(len, shards))
+    if share <= MOST_ABOVE:
+        return None
+    return (
+        f"{share:.0%} of what is searched looks more like a particle to the encoder than the examples do: the particle "
+        "score misleads here, and finds are ranked by how dense they are and what is around them"
+    )
+
+
+def misled_about_dense_places(
+    index: "Index", runs: Sequence[str], rendered: Examples, radius_angstrom: float
+) -> str | None:
+    """Say that the particle score misleads where most places as dense as a rendered structure have little of it.
+
+    Renderings are what the encoder learned from and look like particles to it, whatever it makes of the tomogram's
+    own; so their particle score tells nothing, and that of what is as dense does.
+
+    Parameters
+    ----------
+    rendered
+        Of the structure.
+    radius_angstrom
+        Of the structure.
+    """
+    looked_at = [run for run in runs if run in index.entries][:RUNS]
+    shards = [index.shard(run) for run in looked_at]
+    if not shards or not tells_particles(shards[0]):
+        return None
+    spacing = index.entries[looked_at[0]].voxel_spacing
+    profile = fit_profile(rendered.shells, shells_anywhere(shards), radius_angstrom, spacing)
+    logits = []
+    for run, shard in zip(looked_at, shards, strict=True):
+        radius = angstrom_to_cells(radius_angstrom, index.entries[run].voxel_spacing, index.header.stride)
+        dense = density_map(profile, shard, AS_DENSE[0])
+        cells, scores = find_peaks(dense, radius_cells=radius, threshold=AS_DENSE[0], max_peaks=DENSEST)
+        logits.append(_likeliest(shard, cells[scores <= AS_DENSE[1]]))
+    seen = np.concatenate(logits)
+    share = float((seen < 0).mean()) if len(seen) >= FEWEST else 0.0
+    if share <= MOST_UNLIKE:
+        return None
+    return (
+        f"{share:.0%} of the places as dense as the structure look like no particle to the encoder: the particle score "
+        "misleads here, and finds are ranked by how dense they are and what is around them"
+    )
+
+
+def _likeliest(shard: Shard, cells_zyx: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the highest particle logit ``(n,)`` at and around ``(n, 3)`` fractional cells."""
+    around = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    rows = shard.rows(np.rint(cells_zyx).astype(np.int64)[:, None] + around)  # n 27
+    logits = shard.particle_logit(np.maximum(rows, 0).ravel()).reshape(rows.shape)
+    return np.asarray(np.where(rows >= 0, logits, -np.inf).max(1, initial=-np.inf), dtype=np.float32)
+
+
+def tells_particles(shard: Shard) -> bool:
+    """Tell whether particle logits differ from place to place, which those of an untrained head do not."""
+    first = np.arange(min(27, len(shard)))  # a most particle-like cell and those around it, in whatever order
+    return float(np.ptp(shard.particle_logit(np.append(first, len(shard) - 1)))) > LEAST_DIFFERENCE
