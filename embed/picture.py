@@ -1,4 +1,4 @@
-"""A search as one picture: the examples, the best and the least sure finds, and a slice with finds and examples."""
+"""A search as one picture: examples, best and least sure finds, and a slice; of several objects a row each."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from embed.overview import Summary
 from embed.search import Found
 from tomoseek import plots
 from tomoseek.geometry import angstrom_to_cells, indices_to_points, points_to_indices
@@ -17,6 +18,7 @@ from tomoseek.tomograms.tomogram import Tomogram
 COLUMNS = 8
 NUM_BEST, NUM_LAST = 24, 8
 NUM_EXAMPLES = 8
+NUM_EACH = 8  # finds of each of several objects
 
 
 def search_figure(
@@ -58,15 +60,11 @@ def search_figure(
     tomograms = {name: open_run(name) for name in {pick[0] for _, row in rows for pick in row}}
     for line, (title, row) in zip(grid, rows, strict=True):
         for axes in line:
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
+            _bare(axes)
         if title:
             line[0].set_title(title, fontsize=9, loc="left", color=plots.INK, pad=10)
         for axes, (name, point, told) in zip(line, row, strict=False):
-            image = window(tomograms[name], point, found.radius)
-            low, high = np.percentile(image, (1, 99))
-            axes.imshow(image, cmap="gray_r", vmin=low, vmax=high, origin="lower", interpolation="bilinear")
-            axes.set_xlabel(told, fontsize=7.5, labelpad=1.5, color=plots.INK)
+            _show(axes, window(tomograms[name], point, found.radius), told)
     expected = ""
     if found.cutoff.precision is not None:
         expected = f"; expected to be right: {found.cutoff.precision:.0%}"
@@ -100,3 +98,58 @@ def draw_slab(axes: Axes, tomogram: Tomogram, found: Found, examples_xyz: NDArra
         f"orange: finds{', blue and dashed: examples' if len(examples_xyz) else ''}",
         fontsize=9, color=plots.INK,
     )  # fmt: skip
+
+
+def overview_figure(
+    summaries: list[Summary], found: Mapping[str, Found], looks: Mapping[str, NDArray[np.float32]],
+    open_run: Callable[[str], Tomogram],
+) -> Figure:  # fmt: skip
+    """Draw a row for each object: what is expected, what it looks like, and its best finds.
+
+    Parameters
+    ----------
+    summaries
+        From `summarise`.
+    found
+        By object.
+    looks
+        By object a projection ``(y, x)`` of its structure, where there is one.
+    open_run
+        Opens the tomogram of a run.
+    """
+    figure = Figure(figsize=(1.15 * (NUM_EACH + 3), 1.3 * len(summaries) + 0.4), layout="constrained")
+    grid = figure.subplots(len(summaries), NUM_EACH + 2, squeeze=False, width_ratios=[2, *[1] * (NUM_EACH + 1)])
+    tomograms: dict[str, Tomogram] = {}
+    for axes in grid.ravel():
+        _bare(axes)
+    for line, one in zip(grid, summaries, strict=True):
+        expected = "" if one.expected_number is None else f"\nabout {one.expected_number:.0f} expected"
+        line[0].text(0, 0.5, f"{one.name}\n{one.verdict}{expected}", fontsize=9, va="center", color=plots.INK)
+        if one.name in looks:
+            line[1].imshow(looks[one.name], cmap="gray_r", origin="lower")
+        each = found[one.name]
+        finds = [
+            (float(score), run, point)
+            for run, picks in each.candidates.items()
+            for point, score in zip(picks.points_xyz, picks.scores, strict=True)
+        ]
+        best = sorted(finds, key=lambda find: -find[0])[:NUM_EACH]
+        for axes, (score, run, point) in zip(line[2:], best, strict=False):
+            if run not in tomograms:
+                tomograms[run] = open_run(run)
+            _show(axes, window(tomograms[run], point, each.radius), f"{score:.2f}")
+    grid[0][1].set_title("structure", fontsize=8, color=plots.INK)
+    grid[0][2].set_title("best finds", fontsize=8, loc="left", color=plots.INK)
+    return figure
+
+
+def _bare(axes: Axes) -> None:
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def _show(axes: Axes, image: NDArray[np.float32], told: str) -> None:
+    """Draw a window, protein dark, with a word below."""
+    low, high = np.percentile(image, (1, 99))
+    axes.imshow(image, cmap="gray_r", vmin=low, vmax=high, origin="lower", interpolation="bilinear")
+    axes.set_xlabel(told, fontsize=7.5, labelpad=1.5, color=plots.INK)

@@ -2,78 +2,27 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embed.answer import Sources, write_answer, write_overview
 from embed.conflicts import resolve_conflicts, warn_of_lookalikes
 from embed.doubts import doubts_of_examples, doubts_of_points
 from embed.example_sources import ExamplePoints, collect_examples
 from embed.examples import Examples, merge_examples, read_examples
 from embed.index import Index
-from embed.promise import choose_cutoff
+from embed.overview import NOT_SEEN, summarise
+from embed.query_settings import QueryConfig
 from embed.search import Found, search
 from embed.searched import Searched, open_searched
+from embed.structure import LIBRARY
 from tomoseek.complexes import Complex
-from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
-from tomoseek.files import atomic_write_bytes, atomic_write_json
 from tomoseek.messages import warn
 from tomoseek.picks.copick_picks import write_picks
 from tomoseek.tomograms.project import check_name, ensure_object, object_radii
 
 if TYPE_CHECKING:  # with torch, seconds to import, and a search from clicks does without it
     from embed.structure.sources import Structure
-
-PROMISES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # precisions for which the record names thresholds
-
-
-@dataclass(kw_only=True, slots=True)
-class QueryConfig:
-    """Settings of ``embed query`` (``configs/embed_query.yaml``)."""
-
-    data: DataConfig
-    tomogram: Any  # a file, or a list of them
-    index: str
-    encoder: str | None
-    points: list[Any] | None
-    run: str | None
-    examples: Any  # a source, a list of them, or one by object, see `embed.example_sources`
-    structure: Any  # a file, the name of a complex, a list of them, or one by object, see `embed.structure.sources`
-    negatives: Any
-    name: str | None
-    radius: Any  # Å, or Å by object
-    recentre: float
-    threshold: float | None
-    precision: float | None
-    max_picks: int
-    rival_weight: float
-    particle_margin: float | None
-    num_candidates: int
-    picture: bool
-    picks: PicksConfig
-    out_dir: str
-
-    def __post_init__(self) -> None:
-        if self.max_picks < 1 or self.num_candidates < 1:
-            raise InputError(
-                f"max_picks={self.max_picks}, num_candidates={self.num_candidates}: expected at least 1 each"
-            )
-        if self.precision is not None and self.threshold is not None:
-            raise InputError(
-                f"threshold={self.threshold}, precision={self.precision}: expected one of them, found both"
-            )
-        if self.precision is not None and not 0 < self.precision < 1:
-            raise InputError(f"precision={self.precision}: expected a share of true picks between 0 and 1")
-        if not 0 <= self.recentre < float("inf"):
-            raise InputError(f"recentre={self.recentre}: expected how far examples may be moved, in Å, 0 or more")
-        if self.rival_weight < 0:
-            raise InputError(f"rival_weight={self.rival_weight}: expected 0 or more")
-        radii = list(self.radius.values()) if isinstance(self.radius, dict) else [self.radius]
-        if self.radius is not None and not all(isinstance(r, int | float) and 0 < r < float("inf") for r in radii):
-            raise InputError(
-                f"radius={self.radius}: expected the particle radius in Å, more than 0, or {{object: radius, ...}}"
-            )
 
 
 def run(config: QueryConfig) -> None:
@@ -119,38 +68,23 @@ def run(config: QueryConfig) -> None:
     }  # fmt: skip
     warn_of_doubts(index, found, unwanted)
     found, given_up = resolve_conflicts(index, found, examples, radii)
-    out_dir = Path(config.out_dir)
+    summaries = summarise(found, alike)
+    # Who asks for the whole library wants to know what is there; of what is not, nothing is written.
+    unseen = {one.name for one in summaries if one.verdict == NOT_SEEN and config.structure == LIBRARY}
+    answers = {name: each for name, each in found.items() if name not in unseen}
     if root is not None:
         owner = config.picks.owner()
-        for name, radius in radii.items():
-            root = ensure_object(config.data.project, Complex(name=name, radius_angstrom=radius))
-        for name, each in found.items():
+        for name in answers:
+            root = ensure_object(config.data.project, Complex(name=name, radius_angstrom=radii[name]))
+        for name, each in answers.items():
             for key, picks in each.by_run.items():
                 write_picks(root, key, name, picks, *owner)
-    for name, each in found.items():
-        each.picks.to_csv(out_dir / f"{name}.csv")
-        each.picks.to_star(out_dir / f"{name}.star")
-        record = {
-            "name": name,
-            "radius_angstrom": radii[name],
-            "examples_xyz": {key: value.tolist() for key, value in points[name].items()},
-            "negatives_xyz": {key: value.tolist() for key, value in unwanted.get(name, {}).items()},
-            **_record(config, index, each),
-            "structure": structures[name].source if name in structures else None,
-            "num_renderings": len(rendered[name].vectors) if name in rendered else 0,
-            "strength": strength,
-            "looks_like": alike[name],
-            "num_picks": {key: len(picks) for key, picks in each.by_run.items()},
-            "num_given_up": dict(given_up[name]),
-            "seconds": round(time.perf_counter() - started, 3),
-        }
-        atomic_write_json(out_dir / f"{name}.json", record)
-        num_clicks = sum(len(value) for value in points[name].values())
-        sources = [f"{num_clicks} examples"] if num_clicks else []
-        sources += [f"{len(rendered[name].vectors)} renderings of a structure"] if name in rendered else []
-        _report(config, name, each, " and ".join(sources), given_up[name].total(), time.perf_counter() - started)
-        if config.picture:
-            _draw(searched, each, points[name], out_dir / f"{name}.png")
+    seconds = time.perf_counter() - started
+    for name, each in answers.items():
+        sources = Sources(points[name], unwanted.get(name, {}), structures.get(name), rendered.get(name))
+        write_answer(config, searched, each, sources, given_up[name], alike[name], strength, seconds)
+    if len(structures) > 1:
+        write_overview(config, searched, found, structures, summaries)
     searched.failures.finish(len(searched.runs))
 
 
@@ -218,64 +152,3 @@ def _read(index: Index, points: ExamplePoints, reach_angstrom: float, doubts: Se
         return merge_examples(read_examples(index, value, key, reach_angstrom) for key, value in points.items())
     except InputError as error:
         raise InputError("; ".join([str(error), *doubts])) from error
-
-
-def _record(config: QueryConfig, index: Index, found: Found) -> dict[str, Any]:
-    """Describe the search for one object well enough to repeat it, and what is expected of its picks."""
-    promised = found.probability is not None
-    return {
-        "threshold": found.cutoff.threshold,
-        "threshold_is_given": config.threshold is not None,
-        "expected_precision": found.cutoff.precision,
-        "expected_recall": found.cutoff.recall,
-        "nothing_promised_because": list(found.doubts),
-        "ranked_by": "density" if found.ranked_by_density else "likeness",
-        "choices": [asdict(choose_cutoff(*found.ranked, precision)) for precision in PROMISES] if promised else [],
-        "leave_one_out_scores": found.leave_one_out.tolist(),
-        "least_particle_logit": None if config.particle_margin is None else found.least_logit,
-        "recentre_angstrom": config.recentre,
-        "rival_weight": config.rival_weight,
-        "num_rivals": len(found.prototype.rivals),
-        "index": str(index.folder),
-        "fingerprint": index.header.fingerprint,
-        "picks": {"user_id": config.picks.user_id, "session_id": config.picks.session_id},
-    }
-
-
-def _report(config: QueryConfig, name: str, found: Found, sources: str, num_given_up: int, seconds: float) -> None:
-    """Say in one line what was found of one object."""
-    cutoff, picks = found.cutoff, found.picks
-    expected = "nothing is promised"
-    if cutoff.precision is not None:
-        if config.precision is not None and config.threshold is None and cutoff.precision < config.precision:
-            warn(
-                f"no threshold promises precision {config.precision:g}; the best promises {cutoff.precision:.2f}. "
-                "Give more examples, or look at the picks"
-            )
-        wrong = (1 - cutoff.precision) * picks.num_picks / max(len(picks), 1)
-        expected = (
-            f"expected precision {cutoff.precision:.2f}, recall {cutoff.recall:.2f}, {wrong:.1f} false picks per run"
-        )
-    owner = (
-        f"copick user {config.picks.user_id}, session {config.picks.session_id}, and " if config.data.project else ""
-    )
-    print(
-        f"{name}: {picks.num_picks} picks in {len(picks)} runs from {sources}, score >= "
-        f"{cutoff.threshold:.3f}; {expected}; "
-        f"{f'{num_given_up} places given up to other objects; ' if num_given_up else ''}{owner}"
-        f"{Path(config.out_dir) / name}.csv; {seconds:.1f} s"
-    )
-
-
-def _draw(searched: Searched, found: Found, points: ExamplePoints, path: Path) -> None:
-    """Draw the examples, the finds and a slice through the tomogram that holds most of them."""
-    from embed.picture import search_figure
-    from tomoseek.plots import to_png
-
-    try:
-        picture = to_png(search_figure(found, points, searched.tomogram))
-    except (InputError, FileNotFoundError) as error:  # the finds are there, and what was embedded may be gone
-        warn(f"{path} was not drawn: {error}")
-        return
-    atomic_write_bytes(path, picture)
-    print(f"drew {path}")

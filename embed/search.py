@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embed.by_density import ByDensity, by_density
-from embed.doubts import UNCALIBRATED, doubts_of_runs
+from embed.doubts import UNCALIBRATED, UNMEASURED, doubts_of_runs
 from embed.examples import Examples
 from embed.misled import misled_about_dense_places, misled_by_particle_score
 from embed.promise import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
@@ -193,6 +193,12 @@ def search(
     unwanted = None if negatives is None else negatives.vectors
     prototype = fit(examples.vectors, surroundings, rival_weight, unwanted)
     left_out = leave_one_out(examples.vectors, surroundings, rival_weight, unwanted)
+    if rendered is not None and constants is not None:
+        if constants.rendered is None:
+            against.append(UNMEASURED)
+        else:
+            # True particles look a little less like renderings than renderings look like each other.
+            constants, left_out = constants.rendered, left_out[:0]
     density = None
     if misled:
         density = by_density(index, examples, prototype, left_out, names, radius_angstrom)

@@ -51,7 +51,7 @@ def results_by_hand() -> dict[str, Any]:
             "test_runs": list(RUNS),
             "examples_run": RUNS[0],
             "truth_user": "simulator",
-            "search_sessions": {"search": "search", "random_init": "search-random"},
+            "search_sessions": {"search": "search", "structure": "search-structure", "random_init": "search-random"},
             "logs": {"masked": "masked/log.jsonl", "metric": "metric/log.jsonl"},
         },
         "stages": stages,
@@ -60,6 +60,7 @@ def results_by_hand() -> dict[str, Any]:
             "class": NEW,
             "shots": 2,
             "average_precision": 0.6543,
+            "structure_average_precision": 0.5432,
             "random_init_average_precision": 0.0432,
             "runs": [RUNS[1]],
             "num_references": 3,
@@ -84,7 +85,7 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_picks(root, run, name, Picks(truth), "simulator", "0")
         found = Picks(np.vstack([truth[:2] + 5.0, [[100.0, 500.0, 110.0]]]), np.array([0.9, 0.8, 0.3]))
         write_picks(root, run, CHALLENGE[0], found, "tomoseek", "finetune")
-        for session in ("search", "search-random"):
+        for session in ("search", "search-structure", "search-random"):
             write_picks(root, run, NEW, found, "tomoseek", session)
     write_csv(folder / "examples.csv", [(RUNS[0], NEW, Picks(truth[:2]))])
     results = results_by_hand()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from embed.structure import LIBRARY
 from tomoseek.complexes import COMPLEXES
 from tomoseek.errors import InputError
 from tomoseek.messages import listed
@@ -16,7 +17,6 @@ from tomoseek.simulate.builtin import BUILTIN, builtin_density
 from tomoseek.simulate.domains import mass_kda
 from tomoseek.simulate.maps import HOLLOW_RADIUS, MAP_SUFFIXES, MODEL_SUFFIXES, load_density
 
-LIBRARY = "library"  # every complex that comes along
 LIGHTEST_KDA = 150.0  # below, nothing is told from noise
 ROUND_BALL = (5 / 3) ** 0.5  # radius of a ball over its radius of gyration
 

@@ -92,10 +92,11 @@ def draw_examples(config: DemoConfig) -> Path:
 def gather(config: DemoConfig) -> dict[str, Any]:
     """Collect the figures that the commands wrote, under the names of ``results.json``."""
     evaluation = json.loads((config.folder / "predict" / "evaluation.json").read_text())
-    search, control = (
-        json.loads((config.folder / folder / "evaluation.json").read_text()) for folder in ("search", "search_random")
+    search, structure, control = (
+        json.loads((config.folder / folder / "evaluation.json").read_text())
+        for folder in ("search", "search_structure", "search_random")
     )
-    found, by_chance = (each["classes"][config.new_class] for each in (search, control))
+    found, rendered, by_chance = (each["classes"][config.new_class] for each in (search, structure, control))
     classes = {name: {key: scores[key] for key in SCORES.values()} for name, scores in evaluation["classes"].items()}
     return {
         "finetune": {"weighted_f4": evaluation["weighted_f4"], "classes": classes},
@@ -103,6 +104,7 @@ def gather(config: DemoConfig) -> dict[str, Any]:
             "class": config.new_class,
             "shots": config.shots,
             "average_precision": found["average_precision"],
+            "structure_average_precision": rendered["average_precision"],
             "random_init_average_precision": by_chance["average_precision"],
             "runs": search["runs"],
             "num_references": found["tp"] + found["fn"],
@@ -160,7 +162,8 @@ def print_summary(results: dict[str, Any], folder: Path, report: Path, seconds: 
         print(f"   {name:<22} {numbers}")
     print(
         f"a new complex ({search['class']}) from {search['shots']} examples: average precision "
-        f"{search['average_precision']:.3f}; with a random encoder {search['random_init_average_precision']:.3f}"
+        f"{search['average_precision']:.3f}; from its structure alone {search['structure_average_precision']:.3f}; "
+        f"with a random encoder {search['random_init_average_precision']:.3f}"
     )
     print(f"\n{report}   open this in a browser")
     print(f"{folder / 'results.json'}   every figure\n{folder / 'project'}   copick project with picks")

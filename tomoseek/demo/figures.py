@@ -88,23 +88,24 @@ def class_curves(evaluation: Mapping[str, Any], colors: Mapping[str, str]) -> Pi
 
 
 def search_curves(project: Any, results: Mapping[str, Any], radii: Mapping[str, float]) -> Picture:
-    """Precision against recall of the search and of its control."""
+    """Precision against recall of the searches and of their control."""
     search, layout = results["search"], results["layout"]
     name = search["class"]
     truth = {run: read_picks(project, run, name, layout["truth_user"]).points_xyz for run in search["runs"]}
     curves = {}
     for key, label, color in (
-        ("search", "pretrained encoder", plots.ACCENT),
-        ("random_init", "random encoder (control)", plots.CONTROL),
+        ("search", "from examples", plots.ACCENT),
+        ("structure", "from its structure, no example", plots.CLASS_COLORS[0]),
+        ("random_init", "from examples, random encoder (control)", plots.CONTROL),
     ):
         session = layout["search_sessions"][key]
         found = {run: read_picks(project, run, name, "tomoseek", session) for run in search["runs"]}
         precision, recall, _ = rank(truth, found, radii[name]).precision_recall()
         curves[label] = Curve([0.0, *recall], [*precision[:1], *precision], color)
     caption = (
-        f"The same search for {name} with the pretrained encoder and with one that has learned nothing. "
-        f"Average precision, the area under the curve: {search['average_precision']:.2f} against "
-        f"{search['random_init_average_precision']:.2f}."
+        f"The search for {name} from examples, from its structure alone, and from the same examples with an encoder "
+        f"that has learned nothing. Average precision, the area under the curve: {search['average_precision']:.2f}, "
+        f"{search['structure_average_precision']:.2f} and {search['random_init_average_precision']:.2f}."
     )
     return picture(plots.precision_recall_figure(curves), caption)
 

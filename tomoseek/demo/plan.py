@@ -8,7 +8,7 @@ from tomoseek.complexes import CHALLENGE, COMPLEXES
 from tomoseek.demo.stages import Stage
 from tomoseek.errors import InputError
 
-SEARCHES = {"search": "search", "random_init": "search-random"}
+SEARCHES = {"search": "search", "structure": "search-structure", "random_init": "search-random"}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -116,9 +116,9 @@ def plan(config: DemoConfig) -> list[Stage]:
         words = (data, test, f"encoder={weights}", f"index={index}", device)
         return ("python", "-m", "embed", "build", *words, *config.embed.words)
 
-    def search(index: Path, session: str, out_dir: Path) -> tuple[tuple[str, ...], ...]:
+    def search(index: Path, session: str, out_dir: Path, known_by: str) -> tuple[tuple[str, ...], ...]:
         name, radius = config.new_class, COMPLEXES[config.new_class].radius_angstrom
-        what = (f"examples={out / 'examples.csv'}", f"name={name}", f"radius={radius:g}")
+        what = (known_by, f"name={name}", f"radius={radius:g}")
         place = (f"picks.session_id={session}", f"out_dir={out_dir}")
         others = f"exclude_runs={bracket(config.test_runs[:1])}"
         return (
@@ -127,6 +127,7 @@ def plan(config: DemoConfig) -> list[Stage]:
              "figures=false"),
         )  # fmt: skip
 
+    clicked = f"examples={out / 'examples.csv'}"
     stages = [
         Stage(
             name="simulate",
@@ -198,8 +199,17 @@ def plan(config: DemoConfig) -> list[Stage]:
         Stage(
             name="search",
             purpose=f"find {config.new_class}, a complex never trained on, from {config.shots} examples",
-            commands=search(out / "index", SEARCHES["search"], out / "search"),
+            commands=search(out / "index", SEARCHES["search"], out / "search", clicked),
             outputs=(out / "search",),
+            needs=("embed_build",),
+        ),
+        Stage(
+            name="structure",
+            purpose=f"find {config.new_class} without any example, from its structure alone",
+            commands=search(
+                out / "index", SEARCHES["structure"], out / "search_structure", f"structure={config.new_class}"
+            ),
+            outputs=(out / "search_structure",),
             needs=("embed_build",),
         ),
         Stage(
@@ -207,7 +217,7 @@ def plan(config: DemoConfig) -> list[Stage]:
             purpose="the control: the same search with an encoder that has learned nothing",
             commands=(
                 build(out / "index_random", f"random-{config.encoder_size}"),
-                *search(out / "index_random", SEARCHES["random_init"], out / "search_random"),
+                *search(out / "index_random", SEARCHES["random_init"], out / "search_random", clicked),
             ),
             outputs=(out / "index_random", out / "search_random"),
             needs=("simulate",),

@@ -23,11 +23,12 @@ from typing import Any
 import torch
 
 from benchmarks.picker.peers.figures import label_efficiency
-from benchmarks.picker.peers.methods import KNOWN, Method, parse_method, step_cost, train
+from benchmarks.picker.peers.methods import KNOWN, SHIPPED, Method, parse_method, step_cost, train
 from benchmarks.picker.peers.predict_cost import table
 from benchmarks.picker.peers.projects import PROJECTS, SCORED_ON
 from benchmarks.picker.peers.scores import score
 from benchmarks.picker.peers.tables import markdown
+from finetune.sources import find_checkpoint
 from tomoseek.files import atomic_write_bytes, atomic_write_json
 from tomoseek.plots import to_png
 
@@ -45,11 +46,14 @@ def measure(method: Method, labels: int, seed: int, arguments: argparse.Namespac
         if differ:
             raise SystemExit(f"{path} was made with other {', '.join(differ)}; give another --out, or remove it")
         return
-    num_steps = arguments.num_steps or max(1, int(60 * arguments.minutes / step_cost(method, project, out)))
-    folder = out / "trained" / arguments.project / name
-    shutil.rmtree(folder, ignore_errors=True)
-    seconds = train(method.command(project.config(out), project, labels, seed, num_steps, folder))
-    (folder / "state.safetensors").unlink(missing_ok=True)
+    if labels:
+        num_steps = arguments.num_steps or max(1, int(60 * arguments.minutes / step_cost(method, project, out)))
+        folder = out / "trained" / arguments.project / name
+        shutil.rmtree(folder, ignore_errors=True)
+        seconds = train(method.command(project.config(out), project, labels, seed, num_steps, folder))
+        (folder / "state.safetensors").unlink(missing_ok=True)
+    else:
+        num_steps, seconds, folder = 0, 0.0, find_checkpoint(SHIPPED)
     scores = {
         part: score(folder, PROJECTS[where].config(out), PROJECTS[where].runs("test"), method.words)
         for part, where in SCORED_ON[arguments.project].items()
@@ -70,7 +74,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("peers"))
     parser.add_argument("--project", choices=SCORED_ON, default="main")
     parser.add_argument("--methods", nargs="*", default=list(KNOWN), help="known methods or variants; none: the table")
-    parser.add_argument("--labels", type=int, nargs="+", default=[1, 2, 4, 6], help="labelled tomograms")
+    parser.add_argument(
+        "--labels", type=int, nargs="+", default=[1, 2, 4, 6], help="labelled tomograms; 0: the shipped picker"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--minutes", type=float, default=4.0, help="processor time of each training")
     parser.add_argument("--num-steps", type=int, help="steps instead of minutes")
@@ -94,6 +100,8 @@ def main() -> None:
     for seed in arguments.seeds:
         for labels in arguments.labels:
             for method in methods:
+                if not labels and (method.name != SHIPPED or seed != arguments.seeds[0]):
+                    continue  # nothing to learn from, and nothing drawn
                 try:
                     measure(method, labels, seed, arguments)
                 except subprocess.CalledProcessError as error:

@@ -13,10 +13,11 @@ from benchmarks.picker.peers.projects import CLASSES, Project
 from tomoseek.demo.plan import bracket
 from tomoseek.files import atomic_write_json
 
-OURS = "ours"
+OURS, SHIPPED = "ours", "shipped"
 # Name to what trains it (ours, or one of `NETWORKS`) and words of its own.
 KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
     OURS: (OURS, ()),
+    SHIPPED: (OURS, ("checkpoint=shipped", "learning_rate=5e-4")),  # with no label: as it comes
     # From scratch the encoder has to learn as fast as the decoder.
     "scratch": (OURS, ("encoder=random-small", "encoder_learning_rate_scale=1.0")),
     "unet": ("unet", ("learning_rate=1e-3",)),  # the best of 5e-3, 2e-3, 1e-3 and 5e-4 on development
@@ -27,7 +28,7 @@ KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
 FEW_STEPS, MANY_STEPS = 3, 23
 # Words that change nothing about the cost of a step; the shipped encoder is of the small size.
 FREE = re.compile(
-    r"encoder=random-small|(encoder_)?learning_rate|weight_decay|ema_decay|positive_weight|confusion_weight|sigma_factor|"
+    r"encoder=random-small|checkpoint=shipped|(encoder_)?learning_rate|weight_decay|ema_decay|positive_weight|confusion_weight|sigma_factor|"
     r"seed"
 )
 

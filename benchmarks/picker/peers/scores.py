@@ -53,9 +53,10 @@ def score(folder: Path, config: Path, runs: list[str], words: tuple[str, ...]) -
     }
     reference = {run.name: run.points_xyz for run in labelled}
     kept = {name: keep_above(found, thresholds) for name, found in candidates.items()}
-    points = {run: {name: picks.points_xyz for name, picks in found.items()} for run, found in kept.items()}
-    scores = class_scores(reference, points, radii)
-    for name, radius in radii.items():
+    points = {run: {name: found[name].points_xyz for name in CLASSES} for run, found in kept.items()}
+    scores = class_scores(reference, points, {name: radii[name] for name in CLASSES})
+    for name in CLASSES:
+        radius = radii[name]
         truth = {run: points_xyz[name] for run, points_xyz in reference.items()}
         ranked = {run: found[name] for run, found in candidates.items()}
         scores[name]["average_precision"] = rank(truth, ranked, radius).average_precision()
