@@ -23,6 +23,7 @@ SPREAD_OF_UNPROMISED = np.array([0.8, 3.0])  # and where it does not
 STEEPNESS = 6.0  # log odds per unit of score, where nothing is promised: 0 is background, 1 the mean example
 SUREST = 1e-3  # probability beyond which log odds are not told apart
 INTERVAL = (5.0, 95.0)  # percent
+HALF_INTERVAL = 1.645  # standard deviations on either side that hold 90 %
 NUM_DRAWS = 400
 
 
@@ -82,31 +83,48 @@ class JudgedPromise:
         recall = counts["picks"] / np.maximum(counts["picks"] + counts["others"], 1e-9)
         return Expected(float(precision.mean()), _interval(precision), float(recall.mean()), _interval(recall), total)
 
-    def most_telling(self, picked: Bools, count: int) -> NDArray[np.int64]:
+    def most_telling(self, picked: Bools, count: int) -> tuple[NDArray[np.int64], Floats]:
         """Choose candidates whose judgement would narrow the expected precision of the picks most, in order.
 
         A judgement tells of all candidates, through the parameters, and of itself, if it is a pick. Each choice
         reckons with those before it.
+
+        Parameters
+        ----------
+        picked
+            ``(n,)``: which candidates are picks.
+        count
+            How many to choose; fewer where fewer are left.
+
+        Returns
+        -------
+        tuple
+            ``(m,)`` candidates, and ``(m + 1,)``: half the interval of 90 % around the expected precision before the
+            first judgement and after each.
         """
         unknown = np.isnan(self.right)
-        covariance, open_ = self.covariance.copy(), np.flatnonzero(unknown)
+        covariance, left = self.covariance.copy(), np.flatnonzero(unknown)
         likely = _probability(self.log_odds, self.mean)
         weight = likely * (1 - likely)
-        slope = np.exp(self.mean[0])
-        gradient = np.stack([slope * self.log_odds, np.ones(len(likely))], 1)  # n 2, of the log odds
+        gradient = np.stack([np.exp(self.mean[0]) * self.log_odds, np.ones(len(likely))], 1)  # n 2, of the log odds
         size = max(int(picked.sum()), 1)
-        wanted = (gradient * (weight * (picked & unknown))[:, None]).sum(0) / size  # 2, of the expected precision
+        still = picked & unknown
         chosen: list[int] = []
-        for _ in range(min(count, len(open_))):
-            through = np.square(gradient[open_] @ (covariance @ wanted)) * weight[open_]
-            through /= 1 + weight[open_] * np.einsum("nj,jk,nk->n", gradient[open_], covariance, gradient[open_])
-            itself = np.where(picked[open_], weight[open_] / size**2, 0.0)
-            best = int(open_[np.argmax(through + itself)])
+        widths = []
+        while True:
+            wanted = (gradient * (weight * still)[:, None]).sum(0) / size  # 2, of the expected precision
+            variance = wanted @ covariance @ wanted + weight[still].sum() / size**2
+            widths.append(HALF_INTERVAL * float(np.sqrt(variance)))
+            if len(chosen) == count or not len(left):
+                return np.array(chosen, dtype=np.int64), np.array(widths)
+            through = np.square(gradient[left] @ (covariance @ wanted)) * weight[left]
+            through /= 1 + weight[left] * np.einsum("nj,jk,nk->n", gradient[left], covariance, gradient[left])
+            itself = np.where(still[left], weight[left] / size**2, 0.0)
+            best = int(left[np.argmax(through + itself)])
             chosen.append(best)
             seen = covariance @ gradient[best]
             covariance -= np.outer(seen, seen) * weight[best] / (1 + weight[best] * gradient[best] @ seen)
-            open_ = open_[open_ != best]
-        return np.array(chosen, dtype=np.int64)
+            left, still[best] = left[left != best], False
 
 
 def judge(scores: ArrayLike, probability: ArrayLike | None, right: ArrayLike) -> JudgedPromise:

@@ -31,7 +31,7 @@ MOST_PLACES = 20_000
 TRIED_PIECES, NUM_PIECES = 12, 12
 NEAR = 1.15  # factor between the strength of the tomogram and that of renderings, either way
 USUAL = 1.35  # strength, where it cannot be told
-FAINTEST = 0.05  # share of the renderings that lie on something else, or on nothing
+FAINTEST = 0.25  # share of the renderings that look least like particles, which true ones never do
 
 
 def structure_examples(

@@ -1,0 +1,1 @@
+"""Look, click, judge: the search in a browser."""

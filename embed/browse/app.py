@@ -1,0 +1,288 @@
+"""What the page asks for, and the answers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from embed.browse.desk import Desk
+from embed.browse.guard import Guard
+from embed.browse.planes import AXES, Planes, Shelf, as_jpeg, crop_strip, stretched
+from embed.browse.saving import Saver
+from embed.searched import Searched
+from tomoseek.errors import InputError
+from tomoseek.picks.copick_picks import list_picks, read_picks
+from tomoseek.simulate.builtin import BUILTIN
+
+PAGE = Path(__file__).resolve().parent / "page"
+MOST_SHOWN = 5000  # finds sent to the page
+MOST_BODY = 100_000  # bytes of a request
+THUMBNAIL = 96  # pixels
+
+Handler = Callable[[dict[str, Any]], Any]
+
+
+class Browser:
+    """Everything behind one page: tomograms, objects at work, and where picks go.
+
+    Parameters
+    ----------
+    searched
+        What is looked at.
+    folder
+        Where what is done is kept.
+    saver
+        Writes picks.
+    memory_gb
+        For tomograms that are looked at.
+    """
+
+    def __init__(self, searched: Searched, folder: Path, saver: Saver, memory_gb: float) -> None:
+        self.searched, self.folder, self.saver = searched, folder, saver
+        self.shelf = Shelf(searched.tomogram, memory_gb)
+        self._desks: dict[str, Desk] = {}
+        self._lock = Lock()
+
+    def desk(self, name: str) -> Desk:
+        """Return an object at work, made if it is new."""
+        with self._lock:
+            if name not in self._desks:
+                self._desks[name] = Desk(self.searched, name, self.folder, self._known_radii().get(name))
+            return self._desks[name]
+
+    def project(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Describe what there is to look at, and what was worked on before."""
+        runs: list[dict[str, Any]] = []
+        for run in self.searched.runs:
+            frame = self.searched.index.frame(run)
+            shape, spacing = frame.shape, frame.voxel_spacing
+            runs.append({"name": run, "shape": shape, "spacing": spacing})
+        worked_on = sorted(path.stem for path in self.folder.glob("*.jsonl"))
+        return {
+            "runs": runs,
+            "radii": self._known_radii(),
+            "objects": worked_on,
+            "structures": list(BUILTIN),
+            "saves_as": f"{self.saver.user}/{self.saver.session}" if self.saver.project else str(self.saver.folder),
+        }
+
+    def picks(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the picks of a run that the project holds, by object, user and session."""
+        if self.searched.root is None:
+            return []
+        run, root = self._run(asked), self.searched.root
+        known = {each.name for each in root.pickable_objects}
+        found = []
+        for name, user, session in list_picks(root, run):
+            if name in known:
+                points = read_picks(root, run, name, user, session).points_xyz.tolist()
+                found.append({"object": name, "user": user, "session": session, "points": points})
+        return found
+
+    def state(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return where an object stands."""
+        return self._stand(self.desk(_text(asked, "object")))
+
+    def act(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Write down what a person did, and return where the object stands then."""
+        desk = self.desk(_text(asked, "object"))
+        act = asked.get("act")
+        if not isinstance(act, dict):
+            raise InputError("act: expected what was done, found nothing")
+        if "run" in act:
+            self._inside(self._run(act), act.get("xyz"))
+        desk.journal.add(act)
+        return self._stand(desk)
+
+    def snap(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return the centre of the particle that a click means."""
+        run = self._run(asked)
+        x, y, z = self._inside(run, asked.get("xyz"))
+        return {"xyz": self.desk(_text(asked, "object")).snap(run, (x, y, z))}
+
+    def search(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Search, and return the finds and what is expected of them."""
+        desk = self.desk(_text(asked, "object"))
+        desk.search()
+        return self.finds(asked)
+
+    def finds(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return the finds of the last search, best first, and what is expected of them; sets a threshold if given."""
+        desk = self.desk(_text(asked, "object"))
+        with desk.lock:
+            if desk.finds is None:
+                return {"finds": [], "outlook": None, **self._stand(desk)}
+            if "threshold" in asked:
+                desk.threshold = None if asked["threshold"] is None else float(asked["threshold"])
+            finds, promise = desk.finds, desk.promise()
+            shown = range(min(len(finds.scores), MOST_SHOWN))
+            return {
+                "finds": [
+                    {
+                        "run": str(finds.run[k]),
+                        "xyz": finds.xyz[k].round(2).tolist(),
+                        "score": round(float(finds.scores[k]), 4),
+                        "probability": round(float(promise.probability[k]), 4),
+                    }
+                    for k in shown
+                ],
+                "outlook": desk.outlook(),
+                **self._stand(desk),
+            }
+
+    def save(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Write the picks out."""
+        desk = self.desk(_text(asked, "object"))
+        with desk.lock:
+            picks = desk.picks()
+            return self.saver.save(desk.name, desk.journal.state.radius, picks, bool(asked.get("over_changes", False)))
+
+    def slice(self, request: Request) -> Response:
+        """Draw a plane."""
+        planes, asked = self._planes(request), request.query_params
+        axis = asked.get("axis", "xy")
+        if axis not in AXES:
+            raise InputError(f"axis: expected one of {', '.join(AXES)}, found {axis}")
+        image = planes.plane(AXES[axis], int(asked["place"]), int(asked.get("mean", "1")))
+        return _picture(as_jpeg(image))
+
+    def crop(self, request: Request) -> Response:
+        """Draw a place in three planes."""
+        asked = request.query_params
+        point = np.array([float(asked[axis]) for axis in "xyz"])
+        radius = float(asked["radius"])
+        if not np.isfinite(point).all() or not 10 <= radius <= 2000:
+            raise InputError("crop: expected x, y, z and a radius of 10 to 2000 Å")
+        return _picture(crop_strip(self._planes(request), point, radius))
+
+    def thumbnail(self, request: Request) -> Response:
+        """Draw the middle of a run, small."""
+        planes = self._planes(request)
+        image = planes.plane(0, planes.tomogram.shape[0] // 2)
+        step = max(1, min(image.shape) // THUMBNAIL)
+        small = image[: image.shape[0] // step * step, : image.shape[1] // step * step]
+        small = small.reshape(small.shape[0] // step, step, -1, step).mean((1, 3)).astype(np.uint8)
+        return _picture(as_jpeg(stretched(small)))
+
+    def _planes(self, request: Request) -> Planes:
+        return self.shelf.planes(self._run(dict(request.query_params)))
+
+    def _stand(self, desk: Desk) -> dict[str, Any]:
+        state = desk.journal.state
+        return {
+            "object": desk.name,
+            "version": desk.journal.version,
+            "radius": state.radius,
+            "structure": state.structure,
+            "examples": [_point(each) for each in state.examples.values()],
+            "negatives": [_point(each) for each in state.negatives.values()],
+            "judged": [{**_point(point), "verdict": verdict} for point, verdict in state.judged.values()],
+        }
+
+    def _run(self, asked: dict[str, Any]) -> str:
+        run = str(asked.get("run"))
+        if run not in self.searched.runs:
+            raise InputError(f"run: expected an indexed run, found '{run[:80]}'")
+        return run
+
+    def _inside(self, run: str, xyz: Any) -> tuple[float, float, float]:
+        """Check that a point lies in its tomogram."""
+        try:
+            x, y, z = (float(value) for value in xyz)
+        except (TypeError, ValueError) as error:
+            raise InputError("xyz: expected three numbers in Å") from error
+        _, shape, spacing = self.searched.index.frame(run)
+        if not all(0 <= value <= (n - 1) * spacing for value, n in zip((z, y, x), shape, strict=True)):
+            raise InputError(f"xyz: expected a point inside {run}, found {x:.0f}, {y:.0f}, {z:.0f} Å")
+        return x, y, z
+
+    def _known_radii(self) -> dict[str, float]:
+        root = self.searched.root
+        return {} if root is None else {e.name: float(e.radius) for e in root.pickable_objects if e.radius}
+
+
+def build_app(browser: Browser, guard: Guard) -> Starlette:
+    """Put the answers under their addresses."""
+    posts: dict[str, Handler] = {
+        name: getattr(browser, name) for name in ("project", "picks", "state", "act", "snap", "search", "finds", "save")
+    }
+    pictures = {name: getattr(browser, name) for name in ("slice", "crop", "thumbnail")}
+    routes = [
+        *(Route(f"/api/{name}", _answering(handler), methods=["POST"]) for name, handler in posts.items()),
+        *(Route(f"/{name}", _drawing(handler)) for name, handler in pictures.items()),
+        Route("/", _index),
+        Mount("/page", StaticFiles(directory=PAGE)),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)])
+
+
+def sorry_app(message: str, guard: Guard) -> Starlette:
+    """Answer with a page that says what is missing and what to run."""
+    from html import escape
+
+    async def sorry(_: Request) -> Response:
+        text = (PAGE / "sorry.html").read_text().replace("MESSAGE", escape(message))
+        return HTMLResponse(text)
+
+    routes = [Route("/", sorry), Mount("/page", StaticFiles(directory=PAGE))]
+    return Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)])
+
+
+async def _index(_: Request) -> Response:
+    return HTMLResponse((PAGE / "index.html").read_text())
+
+
+def _answering(handler: Handler) -> Callable[[Request], Any]:
+    """Answer JSON with JSON; what is wrong with a request is said in a line."""
+
+    async def answer(request: Request) -> Response:
+        body = await request.body()
+        try:
+            if len(body) > MOST_BODY:
+                raise InputError("request: expected a short one")
+            asked = json.loads(body or b"{}")
+            if not isinstance(asked, dict):
+                raise InputError("request: expected a JSON object")
+            return JSONResponse(await run_in_threadpool(handler, asked))
+        except (InputError, ValueError, TypeError, KeyError, RecursionError, FileNotFoundError) as error:
+            return JSONResponse({"error": str(error) or type(error).__name__}, 400)
+
+    return answer
+
+
+def _drawing(handler: Callable[[Request], Response]) -> Callable[[Request], Any]:
+    """Answer with a picture."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await run_in_threadpool(handler, request)
+        except (InputError, ValueError, KeyError, FileNotFoundError) as error:
+            return JSONResponse({"error": str(error) or type(error).__name__}, 400)
+
+    return answer
+
+
+def _picture(content: bytes) -> Response:
+    return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _text(asked: dict[str, Any], key: str) -> str:
+    value = asked.get(key)
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{key}: expected a name, found none")
+    return value
+
+
+def _point(point: Any) -> dict[str, Any]:
+    return {"number": point.number, "run": point.run, "xyz": point.xyz}

@@ -1,0 +1,244 @@
+"""One object at work: what it is known by, what was found, what was judged, and what is expected of the finds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embed.browse.journal import Journal, Point, State
+from embed.doubts import doubts_of_examples
+from embed.examples import Examples, merge_examples, read_examples
+from embed.judged import JudgedPromise, judge
+from embed.search import Found, search
+from embed.searched import Searched
+from tomoseek.errors import InputError
+from tomoseek.geometry import points_to_indices, voxel_to_cell
+from tomoseek.picks.points import Picks
+from tomoseek.tomograms.project import check_name
+
+MOST_JUDGED = 40  # latest of each verdict that join the examples or the negatives
+RECENTRE = 50.0  # Å that an example moves at most, as in a query
+BINS = 40  # of the histogram
+WANTED = 0.05  # half of the interval that is promised to be within reach
+LOOK_AHEAD = 60  # judgements
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Finds:
+    """The candidates of a search, best first.
+
+    Attributes
+    ----------
+    run
+        ``(n,)`` names.
+    xyz
+        ``(n, 3)`` Å.
+    scores
+        ``(n,)``.
+    probability
+        ``(n,)`` as the search says; None where it promises nothing.
+    found
+        The search.
+    radius
+        Å, that it searched with.
+    """
+
+    run: NDArray[np.str_]
+    xyz: Floats
+    scores: Floats
+    probability: Floats | None
+    found: Found
+    radius: float
+
+    @classmethod
+    def of(cls, found: Found) -> "Finds":
+        """Put the runs together."""
+        runs = np.concatenate(
+            [np.repeat(run, len(each)) for run, each in found.candidates.items()] or [np.zeros(0, str)]
+        )
+        xyz = np.concatenate([np.zeros((0, 3)), *(each.points_xyz for each in found.candidates.values())])
+        scores = np.concatenate([np.zeros(0), *(each.scores for each in found.candidates.values())])
+        order = np.argsort(-scores, kind="stable")
+        likely = None
+        if found.probability is not None:
+            likely = np.concatenate([np.zeros(0), *found.probability.values()])[order]
+        return cls(runs[order], xyz[order], scores[order], likely, found, found.radius)
+
+    def judged(self, state: State) -> Floats:
+        """Return for each find 1 (right), 0 (wrong) or NaN, as its place was judged."""
+        right = np.full(len(self.scores), np.nan)
+        for point, verdict in state.judged.values():
+            if verdict == "unsure":
+                continue
+            apart = np.linalg.norm(self.xyz - np.array(point.xyz), axis=1)
+            apart[self.run != point.run] = np.inf
+            if len(apart) and apart.min() <= self.radius / 2:
+                right[int(apart.argmin())] = float(verdict == "right")
+        return right
+
+
+class Desk:
+    """One object and its search.
+
+    Parameters
+    ----------
+    searched
+        Index and tomograms.
+    name
+        Of the object.
+    folder
+        Where what is done is kept.
+    radius
+        Å, until another is said.
+    """
+
+    def __init__(self, searched: Searched, name: str, folder: Path, radius: float | None) -> None:
+        check_name(name, "object")
+        self.searched, self.name = searched, name
+        self.journal = Journal(folder / f"{name}.jsonl")
+        self.lock = RLock()
+        self.finds: Finds | None = None
+        self.threshold: float | None = None
+        if radius is not None and not self.journal.version:
+            self.journal.add({"do": "radius", "radius": radius})
+
+    def snap(self, run: str, xyz: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Return where an example would move to: onto the particle that a click means."""
+        from embed.examples import recentre  # beside what it belongs to
+        from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points
+
+        index = self.searched.index
+        constants, entry = index.header.constants, index.entries[run]
+        if constants is None or constants.recentre_gain is None:
+            return xyz
+        cells = voxel_to_cell(points_to_indices(np.array([xyz]), entry.voxel_spacing), index.header.stride)
+        reach = angstrom_to_cells(min(RECENTRE, self.journal.state.radius), entry.voxel_spacing, index.header.stride)
+        moved = recentre(cells, index.shard(run), reach, constants.recentre_gain)
+        x, y, z = indices_to_points(cell_to_voxel(moved, index.header.stride), entry.voxel_spacing)[0]
+        return float(x), float(y), float(z)
+
+    def search(self) -> Finds:
+        """Search for what the journal says, judged finds included.
+
+        Raises
+        ------
+        InputError
+            If nothing is known of the object, or a point lies where none can.
+        """
+        with self.lock:
+            state, index = self.journal.state, self.searched.index
+            latest = sorted(state.judged.values(), key=lambda each: -each[0].number)
+            accepted = [point for point, verdict in latest if verdict == "right"][:MOST_JUDGED]
+            rejected = [point for point, verdict in latest if verdict == "wrong"][:MOST_JUDGED]
+            clicked = _by_run(state.examples.values())
+            parts = [self._read(clicked, min(RECENTRE, state.radius)), self._read(_by_run(accepted), 0.0)]
+            rendered = self._rendered(state.structure)
+            examples = [part for part in (*parts, rendered) if part is not None]
+            if not examples:
+                raise InputError(f"{self.name}: expected an example or a structure, found neither; click on a particle")
+            found = search(
+                index, merge_examples(examples), radius_angstrom=state.radius, name=self.name,
+                runs=self.searched.runs, negatives=self._read(_by_run([*state.negatives.values(), *rejected]), 0.0),
+                doubts=doubts_of_examples(index, clicked, self.searched.runs), rendered=rendered,
+            )  # fmt: skip
+            self.finds = Finds.of(found)
+            self.threshold = None
+            return self.finds
+
+    def promise(self) -> JudgedPromise:
+        """Say what is known of the finds by now.
+
+        Raises
+        ------
+        InputError
+            If nothing was searched yet.
+        """
+        if self.finds is None:
+            raise InputError(f"{self.name}: expected a search, found none yet; search first")
+        return judge(self.finds.scores, self.finds.probability, self.finds.judged(self.journal.state))
+
+    def chosen_threshold(self, promise: JudgedPromise) -> float:
+        """Return the threshold that was set, or the one of the best expected balance of precision and recall."""
+        assert self.finds is not None
+        if self.threshold is not None or not len(self.finds.scores):
+            return self.threshold if self.threshold is not None else 1.0
+        found, picked = np.cumsum(promise.probability), np.arange(1, len(self.finds.scores) + 1)
+        return float(self.finds.scores[int(np.argmax(2 * found / (picked + found[-1])))])
+
+    def outlook(self) -> dict[str, Any]:
+        """Describe the finds for a histogram with a threshold: numbers, curves, what is expected, what to judge."""
+        promise, finds = self.promise(), self.finds
+        assert finds is not None
+        threshold = self.chosen_threshold(promise)
+        picked = finds.scores >= threshold
+        expected = promise.expected(picked)
+        telling, widths = promise.most_telling(picked, LOOK_AHEAD)
+        enough = np.flatnonzero(widths <= WANTED)
+        edges = np.linspace(min(0.3, *finds.scores), max(1.0, *finds.scores), BINS + 1) if len(finds.scores) else [0, 1]
+        likely, right = promise.probability, promise.right
+        total = max(float(likely.sum()), 1e-9)
+        above = [finds.scores >= edge for edge in edges]
+        return {
+            "threshold": threshold,
+            "num_picks": int(picked.sum()),
+            "num_finds": len(finds.scores),
+            "num_judged": int((~np.isnan(right)).sum()),
+            "precision": expected.precision,
+            "precision_interval": expected.precision_interval,
+            "recall": expected.recall,
+            "recall_interval": expected.recall_interval,
+            "judgements_for_5_percent": int(enough[0]) if len(enough) else None,
+            "most_telling": telling.tolist(),
+            "edges": [float(edge) for edge in edges],
+            "counts": np.histogram(finds.scores, edges)[0].tolist(),
+            "counts_right": np.histogram(finds.scores[right == 1], edges)[0].tolist(),
+            "counts_wrong": np.histogram(finds.scores[right == 0], edges)[0].tolist(),
+            "precision_at": [float(likely[each].mean()) if each.any() else None for each in above],
+            "recall_at": [float(likely[each].sum()) / total for each in above],
+            "doubts": list(finds.found.doubts),
+            "ranked_by_density": finds.found.ranked_by_density,
+        }
+
+    def picks(self) -> dict[str, Picks]:
+        """Return what would be saved, by run: finds from the threshold on, with those judged right, without wrong ones.
+
+        Scores are probabilities.
+        """
+        promise, finds = self.promise(), self.finds
+        assert finds is not None
+        chosen = (finds.scores >= self.chosen_threshold(promise)) & (promise.right != 0) | (promise.right == 1)
+        return {
+            run: Picks(finds.xyz[chosen & (finds.run == run)], promise.probability[chosen & (finds.run == run)])
+            for run in self.searched.runs
+        }
+
+    def _read(self, points: dict[str, Floats], reach: float) -> Examples | None:
+        if not points:
+            return None
+        return merge_examples(read_examples(self.searched.index, value, run, reach) for run, value in points.items())
+
+    def _rendered(self, structure: str | None) -> Examples | None:
+        if structure is None:
+            return None
+        from embed.structure.examples import structure_examples  # with torch, which clicks do without
+        from embed.structure.sources import find_structures
+
+        index, runs = self.searched.index, self.searched.runs
+        found = find_structures(structure, index.entries[runs[0]].voxel_spacing)
+        if len(found) > 1:
+            raise InputError(f"structure: expected a single one, found {', '.join(found)}")
+        return next(iter(structure_examples(index, found, runs, self.searched.tomogram)[0].values()))
+
+
+def _by_run(points: Any) -> dict[str, Floats]:
+    """Put points of a run together, ``(k, 3)``."""
+    gathered: dict[str, list[tuple[float, float, float]]] = {}
+    for point in points:
+        assert isinstance(point, Point)
+        gathered.setdefault(point.run, []).append(point.xyz)
+    return {run: np.array(value) for run, value in gathered.items()}

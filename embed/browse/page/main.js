@@ -1,0 +1,251 @@
+// One object at a time: click examples, search, judge, save. The server keeps everything; this page shows it.
+
+import { $, address, ask, make } from "./api.js";
+import { Finds } from "./finds.js";
+import { Histogram } from "./histogram.js";
+import { Planes } from "./planes.js";
+import { Runs } from "./runs.js";
+
+const COLORS = { example: "#4ea3ff", negative: "#ff7a3c", right: "#2fd08a", wrong: "#ff7a3c", find: "#ffd24a" };
+const OTHERS = ["#c792ea", "#7fdbca", "#f78c6c", "#addb67", "#82aaff", "#ff5874"];
+const POLL = 4000; // milliseconds between looks at what another tab has done
+
+const project = await ask("project").catch((error) => { say(error.message); throw error; });
+const byName = new Map(project.runs.map((run) => [run.name, run]));
+let state = null; // of the object at work
+let finds = [];
+let outlook = null;
+let layers = []; // picks in the project, of the present run
+
+const planes = new Planes(tellWhere);
+const runs = new Runs(project.runs, (name) => openRun(name));
+const gallery = new Finds({ onChoose: (find) => showFind(find), onJudge: judge });
+const histogram = new Histogram((threshold) => refresh({ threshold }));
+
+function say(text) {
+  $("message").textContent = text;
+}
+
+async function attempt(work) {
+  say("");
+  try { return await work(); } catch (error) { say(error.message); return null; }
+}
+
+async function openRun(name, xyz = null) {
+  const run = byName.get(name);
+  if (!run) return;
+  if (planes.run !== run) {
+    planes.open(run);
+    runs.choose(name);
+    layers = await ask("picks", { run: name }).catch(() => []);
+    drawLayers();
+  }
+  if (xyz) planes.go(xyz);
+  tellWhere();
+  drawMarks();
+}
+
+function showFind(find) {
+  openRun(find.run, find.xyz);
+}
+
+function tellWhere() {
+  if (!planes.run) return;
+  const told = ([x, y, z]) => `x ${x.toFixed(0)}, y ${y.toFixed(0)}, z ${z.toFixed(0)} Å`;
+  const under = planes.under && ["x", "y", "z"].map((axis) => planes.under[axis] * planes.run.spacing);
+  $("where").replaceChildren(make("div", { text: `${planes.run.name}: ${told(planes.xyz)}` }),
+    make("div", { text: under ? `mouse: ${told(under)}` : "" }));
+}
+
+function drawLayers() {
+  const box = $("layers").querySelector("div");
+  const labels = layers.map((layer, k) => {
+    const tick = make("input", { type: "checkbox" });
+    tick.style.width = "auto";
+    tick.addEventListener("change", () => { layer.shown = tick.checked; drawMarks(); });
+    layer.color = OTHERS[k % OTHERS.length];
+    const text = make("span", { text: ` ${layer.object} by ${layer.user}/${layer.session} (${layer.points.length})` });
+    text.style.borderLeft = `4px solid ${layer.color}`;
+    text.style.paddingLeft = "4px";
+    return make("label", {}, tick, text);
+  });
+  box.replaceChildren(...(labels.length ? labels : [make("p", { class: "keys", text: "none in this tomogram" })]));
+}
+
+function drawMarks() {
+  if (!planes.run) return;
+  const here = (point) => point.run === planes.run.name;
+  const radius = state?.radius ?? 75;
+  const marks = [];
+  for (const layer of layers.filter((each) => each.shown)) {
+    const own = project.radii[layer.object] ?? 75;
+    for (const xyz of layer.points) marks.push({ xyz, radius: own, color: layer.color });
+  }
+  const verdicts = verdictsOf();
+  finds.forEach((find, k) => {
+    const verdict = verdicts.get(k);
+    if (!here(find) || (verdict === undefined && find.score < (outlook?.threshold ?? 0) && k !== gallery.chosen)) return;
+    marks.push({ xyz: find.xyz, radius, color: COLORS[verdict] ?? COLORS.find, dashed: k === gallery.chosen });
+  });
+  for (const kind of ["example", "negative"]) {
+    for (const point of (state?.[`${kind}s`] ?? []).filter(here)) {
+      marks.push({ xyz: point.xyz, radius: radius * 1.15, color: COLORS[kind], dashed: true });
+    }
+  }
+  planes.marks = marks;
+  planes.draw();
+}
+
+// Judgements belong to places; a find has that of a place within half a radius.
+function verdictsOf() {
+  const verdicts = new Map();
+  for (const point of state?.judged ?? []) {
+    let best = [state.radius / 2, null];
+    finds.forEach((find, k) => {
+      if (find.run !== point.run) return;
+      const apart = Math.hypot(...find.xyz.map((value, axis) => value - point.xyz[axis]));
+      if (apart <= best[0]) best = [apart, k];
+    });
+    if (best[1] !== null) verdicts.set(best[1], point.verdict);
+  }
+  return verdicts;
+}
+
+function take(answer, fresh = false) {
+  if (!answer) return;
+  if (answer.finds) ({ finds, outlook } = answer);
+  state = answer;
+  $("steps").hidden = false;
+  $("welcome").hidden = true;
+  $("object-title").textContent = state.object;
+  $("radius").value = state.radius;
+  if (document.activeElement !== $("structure")) $("structure").value = state.structure ?? "";
+  $("search").disabled = !state.examples.length && !state.structure && !state.judged.some((each) => each.verdict === "right");
+  drawPoints();
+  $("result").hidden = !outlook;
+  if (outlook) {
+    histogram.show(outlook);
+    $("doubts").textContent = outlook.doubts.length ? `Nothing is promised: ${outlook.doubts.join("; ")}. Judge some finds to know.` : "";
+  }
+  gallery.show(finds, verdictsOf(), outlook, state.radius, fresh);
+  $("gallery-title").textContent = outlook ? `${outlook.num_finds} finds of ${state.object}` : "Finds";
+  if (fresh) {
+    const counts = {};
+    for (const find of finds) if (find.score >= outlook.threshold) counts[find.run] = (counts[find.run] ?? 0) + 1;
+    runs.counts = counts;
+    runs.draw();
+    if (gallery.chosen !== null) gallery.choose(gallery.chosen);
+  }
+  drawMarks();
+}
+
+function drawPoints() {
+  const rows = [];
+  for (const [kind, word] of [["example", "example"], ["negative", "not one"]]) {
+    for (const point of state[`${kind}s`]) {
+      const name = make("span", { text: `${word}: ${point.run}, ${point.xyz.map((v) => v.toFixed(0)).join(" ")} Å` });
+      name.style.color = COLORS[kind];
+      name.addEventListener("click", () => openRun(point.run, point.xyz));
+      const drop = make("button", { type: "button", class: "quiet", text: "remove", "aria-label": `remove ${word}` });
+      drop.addEventListener("click", () => act({ do: "remove", of: point.number }));
+      rows.push(make("li", {}, name, drop));
+    }
+  }
+  $("points").replaceChildren(...(rows.length ? rows : [make("li", { class: "keys", text: "Go to a particle, press E." })]));
+}
+
+async function act(what) {
+  if (!state) return say("Name what you look for first.");
+  await attempt(async () => {
+    take(await ask("act", { object: state.object, act: what }));
+    if (outlook && (what.do === "judge" || what.do === "undo")) await refresh({});
+  });
+}
+
+async function refresh(more) {
+  if (state) take(await attempt(() => ask("finds", { object: state.object, ...more })));
+}
+
+async function addPoint(kind) {
+  if (!state) return say("Name what you look for first.");
+  if (!planes.run) return say("Choose a tomogram first.");
+  const [run, xyz] = [planes.run.name, planes.xyz];
+  const snapped = kind === "example" ? await attempt(() => ask("snap", { object: state.object, run, xyz })) : { xyz };
+  if (!snapped) return;
+  planes.go(snapped.xyz, false);
+  await act({ do: kind, run, xyz: snapped.xyz });
+}
+
+async function judge(verdict) {
+  const find = finds[gallery.chosen];
+  if (!find) return;
+  const now = gallery.chosen;
+  await act({ do: "judge", run: find.run, xyz: find.xyz, verdict });
+  if (gallery.chosen === now) gallery.next();
+}
+
+$("object-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const name = $("object").value.trim();
+  await attempt(async () => {
+    [finds, outlook] = [[], null];
+    let answer = await ask("finds", { object: name });
+    const radius = Number($("radius").value);
+    if (!answer.version && radius !== answer.radius) answer = await ask("act", { object: name, act: { do: "radius", radius } });
+    take({ finds: answer.finds ?? [], outlook: answer.outlook ?? null, ...answer }, Boolean(answer.outlook));
+    $("xy").focus();
+  });
+});
+$("object").addEventListener("input", () => {
+  const radius = project.radii[$("object").value];
+  if (radius) $("radius").value = radius;
+});
+$("radius").addEventListener("change", () => state && act({ do: "radius", radius: Number($("radius").value) }));
+$("structure").addEventListener("change", () => act({ do: "structure", structure: $("structure").value.trim() || null }));
+$("search").addEventListener("click", async () => {
+  $("search").disabled = true;
+  $("search").textContent = state.structure ? "Searching, a minute with a structure…" : "Searching…";
+  const answer = await attempt(() => ask("search", { object: state.object }));
+  $("search").textContent = "Search";
+  $("search").disabled = false;
+  take(answer, true);
+});
+let sure = false;
+$("save").addEventListener("click", async () => {
+  const saved = await attempt(() => ask("save", { object: state.object, over_changes: sure }));
+  sure = !saved;
+  $("saved").textContent = saved
+    ? `${saved.picks} picks saved${saved.user ? ` as ${saved.user}/${saved.session}` : ""}; ${saved.files.join(", ")}` : "";
+});
+$("mean").addEventListener("input", () => { planes.mean = Number($("mean").value); tellMean(); planes.draw(); });
+for (const key of ["contrast", "brightness"]) {
+  $(key).addEventListener("input", () => { planes.window[key] = Number($(key).value); planes.draw(); });
+}
+function tellMean() { $("mean-told").textContent = ` ${$("mean").value} planes`; }
+
+document.addEventListener("keydown", (event) => {
+  const typing = /^(text|search|number)$/.test(event.target.type ?? "") || event.target.tagName === "SELECT";
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const onPlane = event.target.tagName === "CANVAS";
+  const keys = {
+    e: () => addPoint("example"), n: () => addPoint("negative"), u: () => act({ do: "undo" }),
+    a: () => judge("right"), r: () => judge("wrong"), s: () => judge("unsure"),
+    ...(onPlane ? {} : { ArrowLeft: () => gallery.step(-1), ArrowRight: () => gallery.step(1) }),
+  };
+  const work = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (!work) return;
+  event.preventDefault();
+  work();
+});
+
+setInterval(async () => {
+  if (!state || document.hidden) return;
+  const now = await ask("state", { object: state.object }, true).catch(() => null);
+  if (now && now.version !== state.version && now.object === state.object) outlook ? refresh({}) : take(now);
+}, POLL);
+
+for (const name of [...new Set([...project.objects, ...Object.keys(project.radii)])]) $("objects").append(make("option", { value: name }));
+for (const name of project.structures) $("structures").append(make("option", { value: name }));
+tellMean();
+if (project.runs.length) openRun(project.runs[0].name);
+document.body.dataset.ready = "yes";
