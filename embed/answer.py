@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from embed.example_sources import ExamplePoints
 from embed.examples import Examples
 from embed.index import Index
+from embed.judging_table import Outcome, describe
 from embed.overview import Summary, as_table
 from embed.promise import choose_cutoff
 from embed.query_settings import QueryConfig
@@ -43,7 +44,7 @@ class Sources:
 
 def write_answer(
     config: QueryConfig, searched: Searched, found: Found, sources: Sources, given_up: Counter[str],
-    alike: Mapping[str, float], strength: float | None, seconds: float,
+    alike: Mapping[str, float], strength: float | None, judged: Outcome | None, seconds: float,
 ) -> None:  # fmt: skip
     """Write the picks of one object as tables and as a picture, and what was done; say it in a line.
 
@@ -57,6 +58,8 @@ def write_answer(
         Likeness to the other objects.
     strength
         Of renderings.
+    judged
+        What judgements say of it, if there are any.
     seconds
         That the search took.
     """
@@ -73,12 +76,15 @@ def write_answer(
         "num_renderings": len(sources.rendered.vectors) if sources.rendered else 0,
         "strength": strength,
         "looks_like": alike,
+        "judged": None if judged is None else asdict(judged),
         "num_picks": {key: len(picks) for key, picks in found.by_run.items()},
         "num_given_up": dict(given_up),
         "seconds": round(seconds, 3),
     }
     atomic_write_json(out_dir / f"{name}.json", record)
     _report(config, name, found, str(sources), given_up.total(), seconds)
+    if judged is not None:
+        print(f"   {describe(judged)}: {config.judged}")
     if config.picture:
         _draw(searched, found, sources.examples, out_dir / f"{name}.png")
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embed.answer import Sources, write_answer, write_overview
@@ -10,6 +11,7 @@ from embed.doubts import doubts_of_examples, doubts_of_points
 from embed.example_sources import ExamplePoints, collect_examples
 from embed.examples import Examples, merge_examples, read_examples
 from embed.index import Index
+from embed.judging_table import judge_by_table
 from embed.overview import NOT_SEEN, summarise
 from embed.query_settings import QueryConfig
 from embed.search import Found, search
@@ -79,10 +81,11 @@ def run(config: QueryConfig) -> None:
         for name, each in answers.items():
             for key, picks in each.by_run.items():
                 write_picks(root, key, name, picks, *owner)
+    judged = judge_by_table(Path(config.judged), answers) if config.judged else {}
     seconds = time.perf_counter() - started
     for name, each in answers.items():
         sources = Sources(points[name], unwanted.get(name, {}), structures.get(name), rendered.get(name))
-        write_answer(config, searched, each, sources, given_up[name], alike[name], strength, seconds)
+        write_answer(config, searched, each, sources, given_up[name], alike[name], strength, judged.get(name), seconds)
     if len(structures) > 1:
         write_overview(config, searched, found, structures, summaries)
     searched.failures.finish(len(searched.runs))

@@ -20,6 +20,7 @@ class QueryConfig:
     examples: Any  # a source, a list of them, or one by object, see `embed.example_sources`
     structure: Any  # a file, the name of a complex, a list of them, or one by object, see `embed.structure.sources`
     negatives: Any
+    judged: str | None
     name: str | None
     radius: Any  # Å, or Å by object
     recentre: float

@@ -1,6 +1,5 @@
 """One object at work: what it is known by, what was found, what was judged, and what is expected of the finds."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 from embed.browse.journal import Journal, Point, State
 from embed.doubts import doubts_of_examples
 from embed.examples import Examples, merge_examples, read_examples
+from embed.finds import Finds, Judged
 from embed.judged import JudgedPromise, judge
-from embed.search import Found, search
+from embed.search import search
 from embed.searched import Searched
 from tomoseek.errors import InputError
 from tomoseek.geometry import points_to_indices, voxel_to_cell
@@ -26,60 +26,6 @@ WANTED = 0.05  # half of the interval that is promised to be within reach
 LOOK_AHEAD = 60  # judgements
 
 Floats = NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class Finds:
-    """The candidates of a search, best first.
-
-    Attributes
-    ----------
-    run
-        ``(n,)`` names.
-    xyz
-        ``(n, 3)`` Å.
-    scores
-        ``(n,)``.
-    probability
-        ``(n,)`` as the search says; None where it promises nothing.
-    found
-        The search.
-    radius
-        Å, that it searched with.
-    """
-
-    run: NDArray[np.str_]
-    xyz: Floats
-    scores: Floats
-    probability: Floats | None
-    found: Found
-    radius: float
-
-    @classmethod
-    def of(cls, found: Found) -> "Finds":
-        """Put the runs together."""
-        runs = np.concatenate(
-            [np.repeat(run, len(each)) for run, each in found.candidates.items()] or [np.zeros(0, str)]
-        )
-        xyz = np.concatenate([np.zeros((0, 3)), *(each.points_xyz for each in found.candidates.values())])
-        scores = np.concatenate([np.zeros(0), *(each.scores for each in found.candidates.values())])
-        order = np.argsort(-scores, kind="stable")
-        likely = None
-        if found.probability is not None:
-            likely = np.concatenate([np.zeros(0), *found.probability.values()])[order]
-        return cls(runs[order], xyz[order], scores[order], likely, found, found.radius)
-
-    def judged(self, state: State) -> Floats:
-        """Return for each find 1 (right), 0 (wrong) or NaN, as its place was judged."""
-        right = np.full(len(self.scores), np.nan)
-        for point, verdict in state.judged.values():
-            if verdict == "unsure":
-                continue
-            apart = np.linalg.norm(self.xyz - np.array(point.xyz), axis=1)
-            apart[self.run != point.run] = np.inf
-            if len(apart) and apart.min() <= self.radius / 2:
-                right[int(apart.argmin())] = float(verdict == "right")
-        return right
 
 
 class Desk:
@@ -160,7 +106,7 @@ class Desk:
         """
         if self.finds is None:
             raise InputError(f"{self.name}: expected a search, found none yet; search first")
-        return judge(self.finds.scores, self.finds.probability, self.finds.judged(self.journal.state))
+        return judge(self.finds.scores, self.finds.probability, self.finds.judged(_verdicts(self.journal.state)))
 
     def chosen_threshold(self, promise: JudgedPromise) -> float:
         """Return the threshold that was set, or the one of the best expected balance of precision and recall."""
@@ -242,3 +188,9 @@ def _by_run(points: Any) -> dict[str, Floats]:
         assert isinstance(point, Point)
         gathered.setdefault(point.run, []).append(point.xyz)
     return {run: np.array(value) for run, value in gathered.items()}
+
+
+def _verdicts(state: State) -> list[Judged]:
+    """Return what was judged right or wrong."""
+    said = [(point, verdict) for point, verdict in state.judged.values() if verdict != "unsure"]
+    return [Judged(point.run, point.xyz, verdict == "right") for point, verdict in said]

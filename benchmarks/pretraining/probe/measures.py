@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.known_tomograms import PER_CLASS, KnownTomograms
-from embed.doubts import MOST_ABOVE
+from embed.misled import MOST_ABOVE
 from embed.prototype import RIVAL_WEIGHT, fit
 from embed.score_map import lowest_logit
 from embed.surroundings import NUM_BACKGROUND, Surroundings, likely_cells, rival_vectors
