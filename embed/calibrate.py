@@ -8,8 +8,7 @@ it builds copies them.
 
 import json
 import tempfile
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,27 +16,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
-from torch import Tensor
 
-from embed.calibration_tomograms import Known, Specimens, absent_densities, simulate_known, wanted_densities
+from embed.calibration_tomograms import Known, Specimens, simulate_known
 from embed.examples import REACH_ANGSTROM, read_examples, recentre
 from embed.index import Index
 from embed.promise import LOWEST_SCORE, SUREST, mixture_probabilities
 from embed.search import MOST_CANDIDATES, search
-from embed.structure.examples import structure_examples
-from embed.structure.sources import Structure
-from embed.surroundings import particle_places
 from tomoseek.errors import InputError
 from tomoseek.evaluation.ranking import rank
 from tomoseek.files import atomic_write_json
 from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points, points_to_indices, voxel_to_cell
 from tomoseek.messages import warn
-from tomoseek.network.encoder import Encoder
 from tomoseek.network.search_constants import SearchConstants
 from tomoseek.network.sources import find_weights
 from tomoseek.network.weights import load_encoder, write_search_constants
 from tomoseek.running import pick_device, progress
-from tomoseek.simulate.placing import bounding_radius
 
 SHOTS = (1, 3, 5, 10)
 CLICK_VOXELS = 2.0  # standard deviation of careless clicks along each axis
@@ -79,20 +72,15 @@ def run(config: CalibrateConfig) -> None:
     encoder = load_encoder(config.encoder, device)
     encoder.search_constants = None
     known = simulate_known(config.specimens, encoder.config.voxel_spacing, config.seed, device)
-    trials, structure_trials, clicks = [], [], []
-    present = wanted_densities(config.specimens, encoder.config.voxel_spacing)
+    trials, clicks = [], []
     with tempfile.TemporaryDirectory() as folder:
         for kind, tomograms in known.items():
             index = Index.create(Path(folder) / kind, encoder, device=str(device))
             for each in tomograms:
                 index.add(each.tomogram)
             trials += search_all(index, tomograms, config, kind)
-            structure_trials += search_structures(index, encoder, tomograms, present, config.seed)
             clicks += [recentred(index, each, config.seed) for each in tomograms]
-    measured_on = describe(config.specimens, len(next(iter(known.values()))))
-    constants = fit(trials, best_gain(clicks), measured_on)
-    if constants is not None:
-        constants = replace(constants, rendered=fit(structure_trials, None, measured_on))
+    constants = fit(trials, best_gain(clicks), describe(config.specimens, len(next(iter(known.values())))))
     out_dir = Path(config.out_dir)
     atomic_write_json(out_dir / "search_constants.json", asdict(constants) if constants else None)
     if constants is None:
@@ -121,38 +109,6 @@ def search_all(index: Index, tomograms: list[Known], config: CalibrateConfig, ki
         for name, support, shots, draw in progress(draws, f"search {kind}", "search")
     ]
     return [each for each in trials if each is not None]
-
-
-def search_structures(
-    index: Index, encoder: Encoder, tomograms: list[Known], present: dict[str, Tensor], seed: int
-) -> list[Trial]:
-    """Search all tomograms for the structure of every class, and for some that are not there, as a query does it.
-
-    Where the encoder sees no particle-like place, no rendering can be set beside one, and there is no trial.
-    """
-    spacing, runs = tomograms[0].tomogram.voxel_spacing, {each.tomogram.run: each.tomogram for each in tomograms}
-    structures = {
-        name: Structure(name, partial(_density, density), bounding_radius(density, spacing), 0.0, "simulator")
-        for name, density in {**present, **absent_densities(spacing)}.items()
-    }
-    if not any(len(particle_places(index.shard(run))) for run in runs):
-        return []
-    examples, strength = structure_examples(index, structures, list(runs), runs.__getitem__, seed, encoder)
-    found_all = []
-    for name, each in examples.items() if strength is not None else ():
-        radius = structures[name].radius_angstrom
-        truth = {run.tomogram.run: run.points_xyz.get(name, np.zeros((0, 3))) for run in tomograms}
-        found = search(
-            index, each, radius_angstrom=radius, threshold=LOWEST_SCORE, max_picks=MOST_CANDIDATES, rendered=each
-        )
-        if not found.ranked_by_density:
-            ranked = rank(truth, found.by_run, radius)
-            found_all.append(Trial(ranked.scores, ranked.right, np.zeros(0)))
-    return found_all
-
-
-def _density(density: Tensor, voxel_spacing: float) -> Tensor:
-    return density  # already at the spacing of the tomograms
 
 
 def trial(

@@ -17,8 +17,6 @@ FIRST_ASSEMBLY = 2**41 + 1000  # pretraining draws its assemblies from below 2**
 MASS_KDA = (450.0, 800.0)  # of one mass, so that only their shapes tell them apart
 SMALL_KDA = (40.0, 250.0)
 NUM_SMALL = 6
-ANY_KDA = (300.0, 2600.0)
-NUM_ABSENT = 3
 
 
 @dataclass(kw_only=True, slots=True)
@@ -66,25 +64,14 @@ class Known:
     radii: dict[str, float]
 
 
-def wanted_densities(specimens: Specimens, voxel_spacing: float) -> dict[str, Tensor]:
-    """Return the density ``(n, n, n)`` of each class that is looked for."""
-    if specimens.maps:
-        return {Path(path).stem: load_density(Path(path), voxel_spacing) for path in specimens.maps}
-    numbers = range(FIRST_ASSEMBLY, FIRST_ASSEMBLY + specimens.num_classes)
-    return {f"assembly-{k - FIRST_ASSEMBLY}": random_assembly(k, voxel_spacing, MASS_KDA) for k in numbers}
-
-
-def absent_densities(voxel_spacing: float) -> dict[str, Tensor]:
-    """Return densities of which the tomograms hold none, to be looked for in vain."""
-    numbers = range(FIRST_ASSEMBLY + 300, FIRST_ASSEMBLY + 300 + NUM_ABSENT)
-    return {f"absent-{k - FIRST_ASSEMBLY}": random_assembly(k, voxel_spacing, ANY_KDA) for k in numbers}
-
-
 def simulate_known(
     specimens: Specimens, voxel_spacing: float, seed: int, device: torch.device
 ) -> dict[str, list[Known]]:
     """Simulate the tomograms of every kind of ice, with small proteins among the particles."""
-    wanted = wanted_densities(specimens, voxel_spacing)
+    wanted: dict[str, Tensor] = {Path(path).stem: load_density(Path(path), voxel_spacing) for path in specimens.maps}
+    if not specimens.maps:
+        numbers = range(FIRST_ASSEMBLY, FIRST_ASSEMBLY + specimens.num_classes)
+        wanted = {f"assembly-{k - FIRST_ASSEMBLY}": random_assembly(k, voxel_spacing, MASS_KDA) for k in numbers}
     numbers = range(FIRST_ASSEMBLY + 500, FIRST_ASSEMBLY + 500 + NUM_SMALL)
     small = {f"small-{k - FIRST_ASSEMBLY}": random_assembly(k, voxel_spacing, SMALL_KDA) for k in numbers}
     densities = {name: density.to(device) for name, density in {**wanted, **small}.items()}

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from embed.index import Index
 
 UNCALIBRATED = "the encoder was not calibrated: run embed calibrate for it, then embed build again"
-UNMEASURED = (
-    "the encoder was calibrated for examples, not for structures: run embed calibrate for it, then embed build again"
-)
 REACH_ANGSTROM = 25.0  # around a point, within which a particle may be
 CORNER = 0.2  # of each side of a volume: where points in voxels lie, if taken for Å
 FEWEST_IN_CORNER = 2

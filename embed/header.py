@@ -101,6 +101,6 @@ def read_header(path: Path) -> IndexHeader:
         if found != FORMAT:
             raise InputError(f"index {path}: expected format {FORMAT}, found {found}; build it in another folder")
         constants = stored.pop("constants")
-        return IndexHeader(**stored, constants=None if constants is None else SearchConstants.of(constants))
+        return IndexHeader(**stored, constants=None if constants is None else SearchConstants(**constants))
     except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise InputError(f"index file {path} is damaged ({error}); build the index in another folder") from error

@@ -26,6 +26,7 @@ RUNS = 4  # whose densest places are looked at
 DENSEST = 20  # places of each
 AS_DENSE = (0.7, 3.0)  # where 0 is a place anywhere and 1 a rendering; gold is denser
 FEWEST = 8  # places that tell something
+SMALLEST = 80.0  # Å of radius: whatever is smaller is no denser than clutter
 MOST_UNLIKE = 0.4  # share of them that may look like no particle
 
 
@@ -66,7 +67,7 @@ def misled_about_dense_places(
     """
     looked_at = [run for run in runs if run in index.entries][:RUNS]
     shards = [index.shard(run) for run in looked_at]
-    if not shards or not tells_particles(shards[0]):
+    if radius_angstrom < SMALLEST or not shards or not tells_particles(shards[0]):
         return None
     spacing = index.entries[looked_at[0]].voxel_spacing
     profile = fit_profile(rendered.shells, shells_anywhere(shards), radius_angstrom, spacing)

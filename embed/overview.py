@@ -10,7 +10,8 @@ from embed.search import Found
 FEWEST = 2.0  # particles expected, from which an object is said to be there
 LEAST_PRECISION = 0.5  # of its picks, as expected
 LOOKS_LIKE = 0.7  # cosine from which another object is named
-THERE, NOT_SEEN, UNTOLD = "there", "no sign of it", "nothing promised"
+LIKELY_SCORE = 0.6  # of the best find, from which an object may be there though nothing says so
+THERE, MAYBE, UNTOLD, NOT_SEEN = "there", "perhaps: look", "nothing promised", "no sign of it"
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Summary:
     name
         Of the object.
     verdict
-        `THERE`, `NOT_SEEN`, or `UNTOLD` where nothing is promised.
+        `THERE`: its picks are expected to be right; `MAYBE`: that is not promised, but some finds look much like it;
+        `NOT_SEEN`; or `UNTOLD`, where nothing is promised at all.
     expected_number
         Of true particles among all candidates; None where nothing is promised.
     expected_precision
@@ -58,14 +60,17 @@ def summarise(found: Mapping[str, Found], alike: Mapping[str, Mapping[str, float
     for name, each in found.items():
         number = None if each.probability is None else float(sum(one.sum() for one in each.probability.values()))
         precision = each.cutoff.precision
-        verdict = UNTOLD
-        if number is not None:
-            verdict = THERE if number >= FEWEST and (precision or 0.0) >= LEAST_PRECISION else NOT_SEEN
         others = tuple(other for other, likeness in alike.get(name, {}).items() if likeness >= LOOKS_LIKE)
         best = max((float(picks.scores.max()) for picks in each.candidates.values() if len(picks)), default=0.0)
         num_picks = sum(map(len, each.by_run.values()))
+        if number is None:
+            verdict = UNTOLD
+        elif number >= FEWEST and (precision or 0.0) >= LEAST_PRECISION:
+            verdict = THERE
+        else:
+            verdict = MAYBE if best >= LIKELY_SCORE else NOT_SEEN
         summaries.append(Summary(name, verdict, number, precision, num_picks, best, others))
-    order = (THERE, UNTOLD, NOT_SEEN)
+    order = (THERE, UNTOLD, MAYBE, NOT_SEEN)
     return sorted(summaries, key=lambda one: (order.index(one.verdict), -(one.expected_number or 0.0), -one.best_score))
 
 

@@ -12,7 +12,7 @@ from embed.example_sources import ExamplePoints, collect_examples
 from embed.examples import Examples, merge_examples, read_examples
 from embed.index import Index
 from embed.judging_table import judge_by_table
-from embed.overview import NOT_SEEN, summarise
+from embed.overview import MAYBE, NOT_SEEN, summarise
 from embed.query_settings import QueryConfig
 from embed.search import Found, search
 from embed.searched import Searched, open_searched
@@ -71,8 +71,8 @@ def run(config: QueryConfig) -> None:
     warn_of_doubts(index, found, unwanted)
     found, given_up = resolve_conflicts(index, found, examples, radii)
     summaries = summarise(found, alike)
-    # Who asks for the whole library wants to know what is there; of what is not, nothing is written.
-    unseen = {one.name for one in summaries if one.verdict == NOT_SEEN and config.structure == LIBRARY}
+    # Who asks for the whole library wants to know what is there; of all else nothing is written but the overview.
+    unseen = {one.name for one in summaries if one.verdict in (MAYBE, NOT_SEEN) and config.structure == LIBRARY}
     answers = {name: each for name, each in found.items() if name not in unseen}
     if root is not None:
         owner = config.picks.owner()

@@ -10,6 +10,7 @@ from embed.prototype import Prototype
 from embed.shard import Shard
 
 PARTICLE_MARGIN = 2.0  # logits below the lowest of the examples that are searched too
+RENDERED_MARGIN = 1.5  # logits below the renderings that true particles may lie; they look more like particles
 ROUNDING = 1e-4  # of products in float32
 
 

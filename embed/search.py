@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embed.by_density import ByDensity, by_density
-from embed.doubts import UNCALIBRATED, UNMEASURED, doubts_of_runs
+from embed.doubts import UNCALIBRATED, doubts_of_runs
 from embed.examples import Examples
 from embed.misled import misled_about_dense_places, misled_by_particle_score
 from embed.promise import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
 from embed.prototype import RIVAL_WEIGHT, Prototype, fit, leave_one_out
-from embed.score_map import PARTICLE_MARGIN, lowest_logit, similarity_map
+from embed.score_map import PARTICLE_MARGIN, RENDERED_MARGIN, lowest_logit, similarity_map
 from embed.threads import in_threads
 from tomoseek.errors import InputError
 from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, clip_inside, indices_to_points
@@ -193,17 +193,13 @@ def search(
     unwanted = None if negatives is None else negatives.vectors
     prototype = fit(examples.vectors, surroundings, rival_weight, unwanted)
     left_out = leave_one_out(examples.vectors, surroundings, rival_weight, unwanted)
-    if rendered is not None and constants is not None:
-        if constants.rendered is None:
-            against.append(UNMEASURED)
-        else:
-            # True particles look a little less like renderings than renderings look like each other.
-            constants, left_out = constants.rendered, left_out[:0]
     density = None
     if misled:
         density = by_density(index, examples, prototype, left_out, names, radius_angstrom)
         left_out = density.leave_one_out
     least_logit = lowest_logit(examples.particle_logit, particle_margin)
+    if rendered is not None and particle_margin is not None:
+        least_logit = float(examples.particle_logit.min()) - RENDERED_MARGIN
     lowest = LOWEST_SCORE if threshold is None else min(threshold, LOWEST_SCORE)
     most = max(max_picks, MOST_CANDIDATES)
     against = list(dict.fromkeys([*against, *doubts_of_runs(index, names)])) if constants else [UNCALIBRATED]

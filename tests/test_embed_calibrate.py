@@ -72,7 +72,7 @@ def test_a_trained_encoder_is_measured_and_an_untrained_one_promises_nothing(tmp
     assert 0.7 < measured["mean_of_one"] < 1.1 and measured["slope"] > 0
     assert measured["recentre_gain"] is not None  # its particle score points to centres
     assert "bright" in measured["measured_on"]
-    assert load_encoder(own).search_constants == SearchConstants.of(measured)
+    assert load_encoder(own).search_constants == SearchConstants(**measured)
     with pytest.warns(match="nothing can be promised"):
         run(compose_settings("embed_calibrate", CalibrateConfig, [*words, "encoder=random-tiny"]))
     assert json.loads((tmp_path / "search_constants.json").read_text()) is None

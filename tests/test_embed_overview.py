@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from embed.overview import NOT_SEEN, THERE, UNTOLD, as_table, summarise
+from embed.overview import MAYBE, NOT_SEEN, THERE, UNTOLD, as_table, summarise
 from embed.picture import overview_figure
 from embed.promise import Cutoff
 from embed.prototype import Prototype
@@ -18,7 +18,7 @@ SPACING = 10.0
 def found(name: str, probability: list[float] | None, precision: float | None, best: float = 0.9) -> Found:
     """An answer with three candidates, two of them picks."""
     points = np.array([[100.0, 100.0, 100.0], [300.0, 100.0, 100.0], [300.0, 300.0, 100.0]])
-    candidates = {"a": Picks(points, np.array([best, 0.6, 0.4]))}
+    candidates = {"a": Picks(points, best * np.array([1.0, 0.7, 0.5]))}
     likely = None if probability is None else {"a": np.array(probability)}
     prototype = Prototype(np.zeros(4), np.zeros((0, 4)), rival_weight=0.3, scale=1.0, offset=0.0)
     return Found(
@@ -29,7 +29,7 @@ def found(name: str, probability: list[float] | None, precision: float | None, b
 @pytest.fixture
 def answers() -> dict[str, Found]:
     return {
-        "absent": found("absent", [0.1, 0.0, 0.0], 0.05),
+        "absent": found("absent", [0.1, 0.0, 0.0], 0.05, best=0.5),
         "few": found("few", [0.9, 0.1, 0.0], 0.5),
         "untold": found("untold", None, None),
         "many": found("many", [1.0, 0.9, 0.8], 0.95),
@@ -40,7 +40,7 @@ def test_what_is_there_comes_first_and_what_is_not_last(answers: dict[str, Found
     alike = {"many": {"few": 0.9, "absent": 0.2}}
     summaries = summarise(answers, alike)
     assert [one.name for one in summaries] == ["many", "untold", "few", "absent"]
-    assert [one.verdict for one in summaries] == [THERE, UNTOLD, NOT_SEEN, NOT_SEEN]
+    assert [one.verdict for one in summaries] == [THERE, UNTOLD, MAYBE, NOT_SEEN]
     table = as_table(summaries)
     assert table.loc[0, ["expected_number", "picks", "looks_like"]].tolist() == [2.7, 2, "few"]
     assert table.set_index("object").loc["untold", ["expected_number", "expected_precision"]].isna().all()

@@ -154,12 +154,14 @@ def test_a_structure_is_ranked_by_density_where_what_is_as_dense_looks_like_no_p
     logits[0, 0, 9] = 5  # somewhere there is a particle
     index = index_of(shard_of(field, logits=logits, shells=shells), tmp_path, constants=constants)
     rendered = example_of(field[2, 2, 2], 4.0, np.float32(STEP) * shells[places[0]])
-    options: dict[str, Any] = {"radius_angstrom": 60.0, "threshold": 0.5}
+    options: dict[str, Any] = {"radius_angstrom": 90.0, "threshold": 0.5}
     found = search(index, rendered, rendered=rendered, **options)
     assert found.ranked_by_density == by_density
     said = "100% of the places as dense as the structure look like no particle"
     assert any(said in doubt for doubt in found.doubts) == by_density
     assert not search(index, rendered, **options).ranked_by_density  # an example that was clicked speaks for itself
+    small = search(index, rendered, rendered=rendered, **{**options, "radius_angstrom": 60.0})
+    assert not small.ranked_by_density  # clutter is as dense
 
 
 def test_a_find_leans_to_a_neighbour_that_the_particle_floor_hides_and_stays_in_the_tomogram(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ FAINTEST = 0.25  # share of the renderings that look least like particles, which
 
 def structure_examples(
     index: Index, structures: Mapping[str, Structure], runs: Sequence[str], open_run: Callable[[str], Tomogram],
-    seed: int = 0, encoder: Encoder | None = None,
+    seed: int = 0,
 ) -> tuple[dict[str, Examples], float | None]:  # fmt: skip
     """Render structures into tomograms that are searched.
 
@@ -52,8 +52,6 @@ def structure_examples(
         Opens the tomogram of a run.
     seed
         Of places, turns and strengths.
-    encoder
-        That built the index, where it is at hand; else it is loaded.
 
     Returns
     -------
@@ -66,7 +64,7 @@ def structure_examples(
     InputError
         If the encoder that built the index is not to be had any more, or the tomograms hold nothing like a particle.
     """
-    studio = _Studio(index, runs, open_run, seed, encoder)
+    studio = _Studio(index, runs, open_run, seed)
     tried = {
         name: studio.renderings(each, TRIED, TRIED_PIECES)
         for name, each in progress(structures.items(), "strength of structures")
@@ -90,19 +88,15 @@ def _as_examples(renderings: Renderings) -> Examples:
 class _Studio:
     """Renders structures into a few of the searched tomograms, or reads what was rendered before."""
 
-    def __init__(
-        self, index: Index, runs: Sequence[str], open_run: Callable[[str], Tomogram], seed: int, given: Encoder | None
-    ) -> None:  # fmt: skip
+    def __init__(self, index: Index, runs: Sequence[str], open_run: Callable[[str], Tomogram], seed: int) -> None:
         spread = [runs[k] for k in np.linspace(0, len(runs) - 1, min(MOST_HOSTS, len(runs))).astype(int)]
         self.spacing = index.entries[spread[0]].voxel_spacing
         self.runs = [run for run in spread if np.isclose(index.entries[run].voxel_spacing, self.spacing)]
-        self.index, self.open_run, self.seed, self.given = index, open_run, seed, given
+        self.index, self.open_run, self.seed = index, open_run, seed
 
     @cached_property
     def encoder(self) -> tuple[Encoder, torch.device]:
         """What built the index."""
-        if self.given is not None:
-            return self.given, next(self.given.parameters()).device
         return encoder_of(self.index)
 
     @cached_property

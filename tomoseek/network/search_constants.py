@@ -1,8 +1,6 @@
 """What a search has to know of an encoder before it may promise anything."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,8 +20,6 @@ class SearchConstants:
         the particle score does not tell centres from places beside them, and no example is moved.
     measured_on
         The tomograms, in words.
-    rendered
-        The same for searches from renderings of a structure, in place of a single example; None where not measured.
     """
 
     slope: float
@@ -33,10 +29,3 @@ class SearchConstants:
     spread: float
     recentre_gain: float | None
     measured_on: str
-    rendered: "SearchConstants | None" = None
-
-    @classmethod
-    def of(cls, stored: Mapping[str, Any]) -> "SearchConstants":
-        """Read what `dataclasses.asdict` made."""
-        rendered = stored.get("rendered")
-        return cls(**{**stored, "rendered": None if rendered is None else cls(**rendered)})

@@ -131,7 +131,7 @@ def load_encoder(source: str | Path, device: torch.device | str = "cpu") -> Enco
         encoder = Encoder(EncoderConfig(**description["model"]))
         encoder.load_state_dict(load_file(path))
         if constants := description.get("search_constants"):
-            encoder.search_constants = SearchConstants.of(constants)
+            encoder.search_constants = SearchConstants(**constants)
         expected, found = description["fingerprint"], fingerprint(encoder)
     except InputError:
         raise
