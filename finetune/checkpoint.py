@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,9 @@ class Description:
     radii
         Class name to radius in Å; its order is the order of the heatmaps.
     thresholds
-        Class name to the least score of a pick, a probability.
+        Class name to the least score of a pick, a probability: the one of the best F4.
+    balanced
+        The same of the best F1; empty in what earlier versions wrote.
     threshold_runs
         Runs on which calibration and thresholds were chosen, see ``LabelledRun.seen``.
     training_runs
@@ -57,6 +59,7 @@ class Description:
     decoder_channels: list[int]
     provenance: dict[str, Any]
     calibration: dict[str, Calibration]
+    balanced: dict[str, float] = field(default_factory=dict)
 
     @property
     def seen_runs(self) -> list[dict[str, Any]]:
@@ -102,6 +105,7 @@ def describe(
             "settings": state.settings,
         },
         calibration=result.calibration,
+        balanced=result.balanced,
     )
 
 
@@ -115,6 +119,37 @@ def save_checkpoint(folder: Path, picker: Picker, description: Description) -> N
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file({key: value.detach().cpu().contiguous() for key, value in picker.state_dict().items()}, temporary)
     atomic_write_json(folder / DESCRIPTION, dataclasses.asdict(description))
+
+
+def export_checkpoint(source: str | Path, folder: Path, told: dict[str, Any] | None = None) -> None:
+    """Write a picker to ship or share: weights in half precision, and no paths of this machine.
+
+    Parameters
+    ----------
+    source
+        See `find_checkpoint`.
+    folder
+        Gets the two files.
+    told
+        More of its provenance.
+    """
+    picker, description = load_checkpoint(source, torch.device("cpu"))
+    content = _without_paths(dataclasses.asdict(description))
+    content["provenance"] |= told or {}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        weights = {key: value.half().contiguous() for key, value in picker.state_dict().items()}
+        save_file(weights, temporary)
+        temporary.chmod(0o644)  # safetensors lets nobody but the owner read it
+    atomic_write_json(folder / DESCRIPTION, content)
+
+
+def _without_paths(value: Any) -> Any:
+    """Keep of every absolute path its last part."""
+    if isinstance(value, dict):
+        return {key: _without_paths(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(each) for each in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def load_description(source: str | Path) -> Description:

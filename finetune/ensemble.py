@@ -97,10 +97,10 @@ def check_member(source: str | Path, description: Description, first_source: str
 def join(descriptions: list[Description]) -> Description:
     """Describe an ensemble; see `load_ensemble`."""
     first = descriptions[0]
-    odds = {name: [log_odds(each.thresholds[name]) for each in descriptions] for name in first.radii}
     return Description(
         radii=first.radii,
-        thresholds={name: round(float(expit(np.mean(values))), 6) for name, values in odds.items()},
+        thresholds=_mean_odds([each.thresholds for each in descriptions]),
+        balanced=_mean_odds([each.balanced for each in descriptions if each.balanced]),
         threshold_runs=_united([each.threshold_runs for each in descriptions]),
         training_runs=_united([each.training_runs for each in descriptions]),
         voxel_spacing=first.voxel_spacing,
@@ -109,6 +109,14 @@ def join(descriptions: list[Description]) -> Description:
         provenance=first.provenance,
         calibration=first.calibration,
     )
+
+
+def _mean_odds(thresholds: list[dict[str, float]]) -> dict[str, float]:
+    """Average thresholds of each class by their log odds."""
+    classes = list(thresholds[0]) if thresholds else []
+    return {
+        name: round(float(expit(np.mean([log_odds(each[name]) for each in thresholds]))), 6) for name in classes
+    }  # fmt: skip
 
 
 def _united(lists: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from finetune.ensemble import load_ensemble
 from finetune.sources import SHIPPED
 from tomoseek.config import CONFIG_DIR, check_resample
 from tomoseek.errors import InputError
+from tomoseek.geometry import lacks_detail
 from tomoseek.messages import warn
 from tomoseek.picks.pick_set import PickSet
 from tomoseek.running import pick_device
@@ -50,6 +51,9 @@ def load_picker(checkpoint: str | Path | Iterable[str | Path] = SHIPPED, device:
     return TrainedPicker(network, description, where)
 
 
+BALANCE = "balance"  # in place of thresholds
+
+
 class TrainedPicker:
     """Finds the classes it learned in whole tomograms; `load_picker` makes one.
 
@@ -67,7 +71,9 @@ class TrainedPicker:
     radii
         Class name to radius, Å.
     thresholds
-        Class name to the least score of a pick, a probability.
+        Class name to the least score of a pick, a probability: that of the best F4, which forgives false picks.
+    balanced
+        The same of the best F1, the balance of precision and recall.
     voxel_spacing
         Å, of the tomograms it learned from.
     seen_runs
@@ -78,6 +84,7 @@ class TrainedPicker:
         self._network, self._calibration, self._device = network, description.calibration, device
         self.radii = dict(description.radii)
         self.thresholds = dict(description.thresholds)
+        self.balanced = dict(description.balanced)
         self.voxel_spacing = description.voxel_spacing
         self.seen_runs = description.seen_runs
 
@@ -90,7 +97,7 @@ class TrainedPicker:
         return list(self.radii)
 
     def pick(
-        self, tomogram: Tomogram, thresholds: Mapping[str, float] | None = None, one_per_site: bool = False,
+        self, tomogram: Tomogram, thresholds: Mapping[str, float] | str | None = None, one_per_site: bool = False,
         resample: str | float | None = "auto", **detect: Any,
     ) -> PickSet:  # fmt: skip
         """Search a tomogram; as ``finetune predict`` does, but nothing is written.
@@ -100,7 +107,7 @@ class TrainedPicker:
         tomogram
             Volume to search.
         thresholds
-            Least score of a pick by class; classes that are not named keep that of the checkpoint.
+            Least score of a pick by class, those not named as in the checkpoint; or ``balance``, for fewer false picks.
         one_per_site
             Of picks of different classes in one place, keep only the most probable.
         resample
@@ -134,6 +141,11 @@ class TrainedPicker:
         self.check_spacing(tomogram)
         if contradiction := looks_inverted(tomogram):
             warn(contradiction)
+        if lacks_detail(tomogram.stored.voxel_spacing, self.voxel_spacing):
+            warn(
+                f"run {tomogram.run}: {tomogram.stored.voxel_spacing:g} Å per voxel lack the detail that the picker "
+                f"learned from at {self.voxel_spacing:g} Å: scores are no probabilities here"
+            )
         heatmap_peaks = find_particles(tomogram, self._network, self.radii, config, self._device)
         found = calibrate(heatmap_peaks, self._calibration)
         return PickSet({(tomogram.run, name): found[name] for name in self.radii}, self.radii, [tomogram.stored])
@@ -157,8 +169,8 @@ class TrainedPicker:
         if mismatch := tomogram.unfamiliar_spacing(self.voxel_spacing, "the picker"):
             raise InputError(f"{mismatch}: leave data.resample at auto, or train at its spacing")
 
-    def choose_thresholds(self, override: Mapping[str, float] | None, min_score: float) -> dict[str, float]:
-        """Return each class's threshold: the checkpoint's unless overridden.
+    def choose_thresholds(self, override: Mapping[str, float] | str | None, min_score: float) -> dict[str, float]:
+        """Return each class's threshold: the checkpoint's for F4, or with ``balance`` for F1, unless overridden.
 
         Raises
         ------
@@ -167,6 +179,11 @@ class TrainedPicker:
             the heatmap, is as a score: candidates between the two are not there.
         """
         thresholds = dict(self.thresholds)
+        if override == BALANCE and self.balanced:
+            return dict(self.balanced)
+        if override is not None and not isinstance(override, Mapping):
+            offered = f"{BALANCE}, or " if self.balanced else ""
+            raise InputError(f"thresholds: expected {offered}a mapping {{class: least score}}, found '{override}'")
         for name, value in (override or {}).items():
             if name not in thresholds:
                 raise InputError(f"thresholds: '{name}' is no class of the checkpoint; known: {', '.join(thresholds)}")

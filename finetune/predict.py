@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from finetune.candidates import Candidates, save_candidates
 from finetune.detect import DetectConfig
@@ -32,7 +33,7 @@ class PredictConfig:
     checkpoint: str | None
     ensemble: list[str]
     picks: PicksConfig
-    thresholds: dict[str, float] | None
+    thresholds: Any  # by class, or `balance`
     one_per_site: bool
     detect: DetectConfig
     relion: int

@@ -8,7 +8,7 @@ from torch import nn
 from finetune.calibration import Calibration, fit_calibration
 from finetune.detect import DetectConfig, find_particles
 from finetune.labels import LabelledRun
-from finetune.thresholds import Points, choose_threshold, f4_at
+from finetune.thresholds import Points, choose_threshold, f_at
 from tomoseek.evaluation.ranking import rank
 from tomoseek.evaluation.score import weighted_f4
 from tomoseek.picks.points import Picks
@@ -16,10 +16,11 @@ from tomoseek.picks.points import Picks
 
 @dataclass(slots=True)
 class Validation:
-    """Per class the calibration fitted, the threshold chosen, a probability, and the F4 it gives on the same runs."""
+    """Per class the calibration fitted, thresholds, probabilities, of the best F4 and of the best F1, and that F4."""
 
     calibration: dict[str, Calibration]
     thresholds: dict[str, float]
+    balanced: dict[str, float]
     f4: dict[str, float]
     weighted_f4: float
 
@@ -63,9 +64,13 @@ def choose(
     found = {name: {run: by_class[name] for run, by_class in candidates.items()} for name in radii}
     rankings = {name: rank(reference[name], found[name], radius) for name, radius in radii.items()}
     calibration = fit_calibration({name: (ranking.scores, ranking.right) for name, ranking in rankings.items()})
-    thresholds, f4 = {}, {}
+    thresholds, balanced, f4 = {}, {}, {}
     for name, radius in radii.items():
         value = choose_threshold(reference[name], found[name], radius)
-        f4[name] = f4_at(reference[name], found[name], radius, value)
+        f4[name] = f_at(reference[name], found[name], radius, value)
         thresholds[name] = round(float(calibration[name](value)), 6)
-    return Validation(calibration, thresholds, f4, weighted_f4({name: {"f4": value} for name, value in f4.items()}))
+        balance = choose_threshold(reference[name], found[name], radius, beta=1.0)
+        balanced[name] = round(float(calibration[name](balance)), 6)
+    return Validation(
+        calibration, thresholds, balanced, f4, weighted_f4({name: {"f4": value} for name, value in f4.items()})
+    )

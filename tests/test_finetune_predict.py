@@ -278,3 +278,16 @@ def test_a_bad_tomogram_is_listed_and_the_others_are_searched(project, tmp_path)
     with pytest.warns(Notice), pytest.raises(IncompleteError, match=r"^1 tomogram .*\n  c: "):
         evaluate.run(compose_settings("finetune_evaluate", evaluate.EvaluateConfig, words))
     assert json.loads((tmp_path / "evaluation.json").read_text())["runs"] == ["a", "c"]
+
+
+def test_thresholds_of_balance_are_the_cleaner_ones_and_have_to_be_there(project, tmp_path):
+    balanced = checkpoint(tmp_path / "balanced", 0, [], project, balanced={"ball": 0.6, "shell": 0.7})
+    predict.run(predict_settings(project, balanced, f"checkpoint={balanced}", "data.runs=[a]", "thresholds=balance"))
+    stored = [read_picks(open_project(project), "a", name, "tomoseek", "finetune") for name in RADII]
+    assert all((each.scores >= least).all() for each, least in zip(stored, (0.6, 0.7), strict=True))
+    both = load_ensemble([balanced, checkpoint(tmp_path / "other", 1, [], project)], torch.device("cpu"))[1]
+    assert both.balanced == {"ball": 0.6, "shell": 0.7}
+    plain = checkpoint(tmp_path / "plain", 0, [], project)
+    for word in ("thresholds=balance", "thresholds=0.5"):
+        with pytest.raises(InputError, match="thresholds: expected a mapping"):
+            predict.run(predict_settings(project, plain, f"checkpoint={plain}", "data.runs=[a]", word))

@@ -9,7 +9,7 @@ import torch
 from test_finetune_runs import RUNS, make_project, train_settings
 
 from finetune import train
-from finetune.checkpoint import load_checkpoint, load_description, save_checkpoint
+from finetune.checkpoint import export_checkpoint, load_checkpoint, load_description, save_checkpoint
 from finetune.sources import DESCRIPTION, SHIPPED_DIR, find_checkpoint
 from finetune.start import trained_picker
 from finetune.unfreeze import Unfreeze
@@ -90,13 +90,16 @@ def test_a_training_is_not_resumed_from_another_picker(project, trained, tmp_pat
         train.run(train_settings(project, tmp_path / "on", *words))
 
 
-def test_a_picker_in_half_precision_reads_as_one_in_float32(trained, tmp_path):
+def test_an_exported_picker_is_half_as_large_names_no_path_and_reads_as_before(trained, tmp_path):
     picker, description = load_checkpoint(trained, CPU)
     volume = torch.randn(1, 1, 32, 32, 32)
     with torch.no_grad():
         expected = picker(volume)
-    save_checkpoint(tmp_path, picker.half(), description)
-    again, _ = load_checkpoint(tmp_path, CPU)
+    export_checkpoint(trained, tmp_path, {"who": "a test"})
+    again, told = load_checkpoint(tmp_path, CPU)
+    assert told.provenance["who"] == "a test" and told.thresholds == description.thresholds
+    assert str(trained.parent) not in (tmp_path / "finetune.json").read_text()
+    assert (tmp_path / "finetune.safetensors").stat().st_size < 0.6 * (trained / "finetune.safetensors").stat().st_size
     assert all(weight.dtype == torch.float32 for weight in again.state_dict().values())
     with torch.no_grad():
         assert np.abs((again(volume) - expected).numpy()).max() < 0.05

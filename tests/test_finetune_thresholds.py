@@ -4,7 +4,7 @@ import numpy as np
 
 from finetune.candidates import Candidates, load_candidates, save_candidates
 from finetune.labels import label_digests
-from finetune.thresholds import choose_threshold, f4_at
+from finetune.thresholds import choose_threshold, f_at
 from tomoseek.picks.points import Picks
 
 RADIUS = 50.0
@@ -27,7 +27,7 @@ def test_threshold_stays_away_from_the_score_where_recall_collapses():
     both = Picks(np.concatenate([hits.points_xyz, false.points_xyz]), np.concatenate([hits.scores, false.scores]))
     reference = {"a": line_of(8)}
     threshold = choose_threshold(reference, {"a": both}, RADIUS)
-    assert f4_at(reference, {"a": both}, RADIUS, 0.695) > f4_at(reference, {"a": both}, RADIUS, threshold)
+    assert f_at(reference, {"a": both}, RADIUS, 0.695) > f_at(reference, {"a": both}, RADIUS, threshold)
     assert threshold < 0.65
 
 
@@ -35,7 +35,7 @@ def test_counts_are_summed_over_runs_before_the_score():
     reference = {"a": line_of(3), "b": line_of(1)}
     candidates = {"a": Picks(line_of(3), np.ones(3)), "b": Picks(line_of(1, 100.0), np.ones(1))}
     # TP 3, FP 1, FN 1: precision = recall = 3/4, whatever beta.
-    assert f4_at(reference, candidates, RADIUS, 0.5) == 0.75
+    assert f_at(reference, candidates, RADIUS, 0.5) == 0.75
 
 
 def test_runs_that_cannot_tell_leave_the_threshold_at_a_half():

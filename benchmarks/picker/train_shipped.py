@@ -4,13 +4,15 @@
 
 Simulates the tomograms of `REGIMES` (some with the built-in models in place of the maps), trains a decoder and the
 shipped encoder with it, and chooses thresholds on tomograms as thinly populated as those of the challenge. What is
-done is not done again, so a killed run goes on. Leaves a checkpoint in ``<out>/picker``.
+done is not done again, so a killed run goes on. Leaves the checkpoint in ``<out>/picker``, and what is shipped in
+``<out>/shipped``.
 """
 
 import argparse
 from pathlib import Path
 from typing import Final
 
+from finetune.checkpoint import export_checkpoint
 from tomoseek.complexes import CHALLENGE
 from tomoseek.demo.plan import bracket
 from tomoseek.demo.stages import Ledger, Stage, run_stage
@@ -84,6 +86,8 @@ def main() -> None:
     todo = stages(arguments.maps, arguments.out, arguments.num_steps, arguments.seed)
     for position, stage in enumerate(todo, start=1):
         run_stage(ledger, stage, f"{position}/{len(todo)}")
+    export_checkpoint(arguments.out / "picker", arguments.out / "shipped")
+    print(f"{arguments.out / 'shipped'}: in half precision, to go into finetune/shipped")
 
 
 if __name__ == "__main__":
