@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
-SPREAD_OF_PROMISED = np.array([0.4, 1.2])  # of the parameters, where the search promises something
+SPREAD_OF_PROMISED = np.array([0.5, 2.0])  # of the parameters, where the search promises something
 SPREAD_OF_UNPROMISED = np.array([0.8, 3.0])  # and where it does not
 STEEPNESS = 6.0  # log odds per unit of score, where nothing is promised: 0 is background, 1 the mean example
 SUREST = 1e-3  # probability beyond which log odds are not told apart

@@ -196,6 +196,8 @@ def search(
     density = None
     if misled:
         density = by_density(index, examples, prototype, left_out, names, radius_angstrom)
+        if rendered is not None:  # to the encoder the tomogram's own particles look little like renderings here
+            density = replace(density, least_likeness=-np.inf)
         left_out = density.leave_one_out
     least_logit = lowest_logit(examples.particle_logit, particle_margin)
     if rendered is not None and particle_margin is not None:
