@@ -7,17 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from embed.judged import JudgedPromise, judge, odds_before
 from embed.search import Found
 
 Floats = NDArray[np.floating[Any]]
 
 
 class Judged(NamedTuple):
-    """A place of a run, x y z in Å, and whether the object is there."""
+    """A place of a run, x y z in Å, whether the object is there, and the log odds it had when it was judged, if any."""
 
     run: str
     xyz: tuple[float, float, float]
     right: bool
+    odds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,29 @@ class Finds:
             likely = np.concatenate([np.zeros(0), *found.probability.values()])[order]
         return cls(runs[order], xyz[order], scores[order], likely, found, found.radius)
 
+    @property
+    def odds(self) -> Floats:
+        """Log odds ``(n,)`` of being right, before any judgement."""
+        return odds_before(self.scores, self.probability)
+
+    def promise(self, places: Iterable[Judged]) -> JudgedPromise:
+        """Say what is known of the finds from judgements, of this search and of those before it."""
+        said = list(places)
+        then = [(each.odds, float(each.right)) for each in said if each.odds is not None]
+        observed = (np.array([x for x, _ in then]), np.array([y for _, y in then])) if then else None
+        return judge(self.scores, self.probability, self.judged(said), observed)
+
+    def nearest(self, run: str, xyz: Iterable[float]) -> int | None:
+        """Return the find within half a radius of a place, if there is one."""
+        apart = np.linalg.norm(self.xyz - np.asarray(list(xyz)), axis=1)
+        apart[self.run != run] = np.inf
+        return int(apart.argmin()) if len(apart) and apart.min() <= self.radius / 2 else None
+
     def judged(self, places: Iterable[Judged]) -> Floats:
         """Return for each find 1 (right), 0 (wrong) or NaN, as the place within half a radius of it was judged."""
         right = np.full(len(self.scores), np.nan)
-        for run, xyz, is_right in places:
-            apart = np.linalg.norm(self.xyz - np.asarray(xyz), axis=1)
-            apart[self.run != run] = np.inf
-            if len(apart) and apart.min() <= self.radius / 2:
-                right[int(apart.argmin())] = float(is_right)
+        for place in places:
+            number = self.nearest(place.run, place.xyz)
+            if number is not None:
+                right[number] = float(place.right)
         return right

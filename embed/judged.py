@@ -127,7 +127,16 @@ class JudgedPromise:
             left, still[best] = left[left != best], False
 
 
-def judge(scores: ArrayLike, probability: ArrayLike | None, right: ArrayLike) -> JudgedPromise:
+def odds_before(scores: ArrayLike, probability: ArrayLike | None) -> Floats:
+    """Return the log odds ``(n,)`` of candidates before any judgement, see `judge`."""
+    if probability is None:
+        return STEEPNESS * (np.asarray(scores, dtype=np.float64) - 1)
+    return np.asarray(logit(np.clip(np.asarray(probability, dtype=np.float64), SUREST, 1 - SUREST)))
+
+
+def judge(
+    scores: ArrayLike, probability: ArrayLike | None, right: ArrayLike, observed: tuple[Floats, Floats] | None = None
+) -> JudgedPromise:
     """Learn from judgements.
 
     Parameters
@@ -138,19 +147,20 @@ def judge(scores: ArrayLike, probability: ArrayLike | None, right: ArrayLike) ->
         ``(n,)``: how likely each is right, as the search says; None where it promises nothing.
     right
         ``(n,)``: 1 for right, 0 for wrong, NaN where nobody has judged.
+    observed
+        Log odds ``(m,)`` that judged places had when they were judged, and whether they were right: what is learned
+        from. Needed where judged finds have become examples and negatives of a new search, which then knows them; left
+        out, the candidates that were judged are learned from.
 
     References
     ----------
     MacKay, The evidence framework applied to classification networks, 1992: the normal approximation.
     """
     spread = SPREAD_OF_UNPROMISED if probability is None else SPREAD_OF_PROMISED
-    if probability is None:
-        odds = STEEPNESS * (np.asarray(scores, dtype=np.float64) - 1)
-    else:
-        odds = logit(np.clip(np.asarray(probability, dtype=np.float64), SUREST, 1 - SUREST))
+    odds = odds_before(scores, probability)
     known = np.asarray(right, dtype=np.float64)
     seen = ~np.isnan(known)
-    x, y = odds[seen], known[seen]
+    x, y = (odds[seen], known[seen]) if observed is None else observed
 
     def cost(parameters: Floats) -> tuple[float, Floats]:
         slope = np.exp(parameters[0])

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from embed.finds import Finds, Judged
-from embed.judged import Expected, judge
+from embed.judged import Expected
 from embed.search import Found
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_text
@@ -56,7 +56,7 @@ def judge_by_table(path: Path, found: Mapping[str, Found]) -> dict[str, Outcome]
     outcomes, rows = {}, [table[table["right"] != ""]]
     for name, each in found.items():
         finds = Finds.of(each)
-        promise = judge(finds.scores, finds.probability, finds.judged(judged_places(table, name)))
+        promise = finds.promise(judged_places(table, name))
         picked = finds.scores >= each.cutoff.threshold
         chosen, widths = promise.most_telling(picked, LOOK_AHEAD)
         enough = np.flatnonzero(widths <= WANTED)

@@ -38,7 +38,7 @@ def test_acts_are_kept_and_read_again(tmp_path: Path) -> None:
     journal.add({"do": "radius", "radius": 60})
     for state in (journal.state, Journal(tmp_path / "it.jsonl").state):
         assert state.examples[first].xyz == (1.0, 2.0, 3.0) and [p.run for p in state.negatives.values()] == ["b"]
-        assert [verdict for _, verdict in state.judged.values()] == ["right"] and state.radius == 60
+        assert [each.verdict for each in state.judged.values()] == ["right"] and state.radius == 60
 
 
 def test_undo_takes_back_one_act_after_another_and_stays_undone(tmp_path: Path) -> None:
@@ -53,14 +53,26 @@ def test_undo_takes_back_one_act_after_another_and_stays_undone(tmp_path: Path) 
         journal.add({"do": "undo"})
 
 
+def test_one_undo_takes_back_all_that_was_done_together(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "it.jsonl")
+    journal.add(example())
+    judged = [{"do": "judge", "run": "a", "xyz": [100.0 * k, 0.0, 0.0], "verdict": "right"} for k in range(5)]
+    journal.add_together(judged)
+    assert len(journal.state.judged) == 5 and len(Journal(journal.path).state.judged) == 5
+    journal.add({"do": "undo"})
+    assert not journal.state.judged and len(journal.state.examples) == 1
+    journal.add({"do": "undo"})
+    assert not Journal(journal.path).state.examples
+
+
 def test_a_place_has_one_verdict_the_latest(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "it.jsonl")
     for verdict in ("wrong", "unsure", "right"):
         journal.add({"do": "judge", "run": "a", "xyz": HERE, "verdict": verdict})
     journal.add({"do": "judge", "run": "b", "xyz": HERE, "verdict": "wrong"})
-    assert [verdict for _, verdict in journal.state.judged.values()] == ["right", "wrong"]
+    assert [each.verdict for each in journal.state.judged.values()] == ["right", "wrong"]
     journal.add({"do": "judge", "run": "a", "xyz": HERE, "verdict": None})
-    assert [verdict for _, verdict in journal.state.judged.values()] == ["wrong"]
+    assert [each.verdict for each in journal.state.judged.values()] == ["wrong"]
 
 
 def test_half_a_line_after_a_kill_is_no_act_and_spoils_none(tmp_path: Path) -> None:

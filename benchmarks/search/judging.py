@@ -23,7 +23,6 @@ from benchmarks.known_tomograms import STANDARD, KnownTomograms, build_index, dr
 from embed.examples import Examples, merge_examples, read_examples
 from embed.finds import Finds, Judged
 from embed.index import Index
-from embed.judged import judge
 from embed.search import search
 from tomoseek.evaluation.ranking import rank
 from tomoseek.picks.points import Picks
@@ -81,7 +80,7 @@ def session(index: Index, known: KnownTomograms, key: str, support: int, draw: i
         )  # fmt: skip
         finds = Finds.of(found)
         right = true_finds(finds, truth, radius)
-        promise = judge(finds.scores, finds.probability, finds.judged(judged))
+        promise = finds.promise(judged)
         sums, counts = np.cumsum(promise.probability), np.arange(1, len(right) + 1)
         threshold = finds.scores[int(np.argmax(2 * sums / (counts + sums[-1])))] if len(right) else 1.0
         picked = finds.scores >= threshold
@@ -96,7 +95,7 @@ def session(index: Index, known: KnownTomograms, key: str, support: int, draw: i
             )  # fmt: skip
         for number in promise.most_telling(picked, STEP)[0]:
             x, y, z = finds.xyz[number].tolist()
-            judged.append(Judged(str(finds.run[number]), (x, y, z), bool(right[number])))
+            judged.append(Judged(str(finds.run[number]), (x, y, z), bool(right[number]), float(finds.odds[number])))
     return moments
 
 

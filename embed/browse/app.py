@@ -102,7 +102,7 @@ class Browser:
             raise InputError("act: expected what was done, found nothing")
         if "run" in act:
             self._inside(self._run(act), act.get("xyz"))
-        desk.journal.add(act)
+        desk.act(act)
         return self._stand(desk)
 
     def snap(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -140,6 +140,11 @@ class Browser:
                 "outlook": desk.outlook(),
                 **self._stand(desk),
             }
+
+    def accept(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Accept all finds from the threshold on that nobody has judged."""
+        self.desk(_text(asked, "object")).accept()
+        return self.finds(asked)
 
     def save(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Write the picks out."""
@@ -187,7 +192,7 @@ class Browser:
             "structure": state.structure,
             "examples": [_point(each) for each in state.examples.values()],
             "negatives": [_point(each) for each in state.negatives.values()],
-            "judged": [{**_point(point), "verdict": verdict} for point, verdict in state.judged.values()],
+            "judged": [{**_point(each.point), "verdict": each.verdict} for each in state.judged.values()],
         }
 
     def _run(self, asked: dict[str, Any]) -> str:
@@ -215,7 +220,8 @@ class Browser:
 def build_app(browser: Browser, guard: Guard) -> Starlette:
     """Put the answers under their addresses."""
     posts: dict[str, Handler] = {
-        name: getattr(browser, name) for name in ("project", "picks", "state", "act", "snap", "search", "finds", "save")
+        name: getattr(browser, name)
+        for name in ("project", "picks", "state", "act", "snap", "search", "finds", "accept", "save")
     }
     pictures = {name: getattr(browser, name) for name in ("slice", "crop", "thumbnail")}
     routes = [

@@ -11,7 +11,7 @@ from embed.browse.journal import Journal, Point, State
 from embed.doubts import doubts_of_examples
 from embed.examples import Examples, merge_examples, read_examples
 from embed.finds import Finds, Judged
-from embed.judged import JudgedPromise, judge
+from embed.judged import JudgedPromise
 from embed.search import search
 from embed.searched import Searched
 from tomoseek.errors import InputError
@@ -78,9 +78,9 @@ class Desk:
         """
         with self.lock:
             state, index = self.journal.state, self.searched.index
-            latest = sorted(state.judged.values(), key=lambda each: -each[0].number)
-            accepted = [point for point, verdict in latest if verdict == "right"][:MOST_JUDGED]
-            rejected = [point for point, verdict in latest if verdict == "wrong"][:MOST_JUDGED]
+            latest = sorted(state.judged.values(), key=lambda each: -each.point.number)
+            accepted = [each.point for each in latest if each.verdict == "right"][:MOST_JUDGED]
+            rejected = [each.point for each in latest if each.verdict == "wrong"][:MOST_JUDGED]
             clicked = _by_run(state.examples.values())
             parts = [self._read(clicked, min(RECENTRE, state.radius)), self._read(_by_run(accepted), 0.0)]
             rendered = self._rendered(state.structure)
@@ -96,6 +96,30 @@ class Desk:
             self.threshold = None
             return self.finds
 
+    def act(self, act: dict[str, Any]) -> None:
+        """Write down what a person did; with a judgement of a find, the log odds that it has now."""
+        with self.lock:
+            if act.get("do") == "judge" and self.finds is not None:
+                number = self.finds.nearest(str(act.get("run")), act.get("xyz", ()))
+                act = {**act, "odds": None if number is None else float(self.finds.odds[number])}
+            self.journal.add(act)
+
+    def accept(self) -> None:
+        """Judge every find from the threshold on right that nobody has judged."""
+        with self.lock:
+            promise, finds = self.promise(), self.finds
+            assert finds is not None
+            chosen = np.flatnonzero((finds.scores >= self.chosen_threshold(promise)) & np.isnan(promise.right))
+            self.journal.add_together(
+                [
+                    {
+                        "do": "judge", "run": str(finds.run[k]), "xyz": finds.xyz[k].round(2).tolist(),
+                        "verdict": "right", "odds": float(finds.odds[k]),
+                    }
+                    for k in chosen
+                ]
+            )  # fmt: skip
+
     def promise(self) -> JudgedPromise:
         """Say what is known of the finds by now.
 
@@ -106,7 +130,7 @@ class Desk:
         """
         if self.finds is None:
             raise InputError(f"{self.name}: expected a search, found none yet; search first")
-        return judge(self.finds.scores, self.finds.probability, self.finds.judged(_verdicts(self.journal.state)))
+        return self.finds.promise(_verdicts(self.journal.state))
 
     def chosen_threshold(self, promise: JudgedPromise) -> float:
         """Return the threshold that was set, or the one of the best expected balance of precision and recall."""
@@ -192,5 +216,5 @@ def _by_run(points: Any) -> dict[str, Floats]:
 
 def _verdicts(state: State) -> list[Judged]:
     """Return what was judged right or wrong."""
-    said = [(point, verdict) for point, verdict in state.judged.values() if verdict != "unsure"]
-    return [Judged(point.run, point.xyz, verdict == "right") for point, verdict in said]
+    said = [each for each in state.judged.values() if each.verdict != "unsure"]
+    return [Judged(each.point.run, each.point.xyz, each.verdict == "right", each.odds) for each in said]

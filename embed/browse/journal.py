@@ -36,7 +36,16 @@ class State:
     structure: str | None = None
     examples: dict[int, Point] = field(default_factory=dict)
     negatives: dict[int, Point] = field(default_factory=dict)
-    judged: dict[int, tuple[Point, Verdict]] = field(default_factory=dict)
+    judged: dict[int, "Judgement"] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What was said of a place, and the log odds that it had then, if it was a find."""
+
+    point: Point
+    verdict: Verdict
+    odds: float | None
 
 
 class Journal:
@@ -64,12 +73,24 @@ class Journal:
     def state(self) -> State:
         """Replay the acts that are not taken back."""
         with self._lock:
-            taken_back = {act["of"] for act in self._acts if act["do"] == "undo"}
+            taken_back = self._taken_back()
             state = State()
             for number, act in enumerate(self._acts):
                 if number not in taken_back:
                     _replay(state, number, act)
             return state
+
+    def _taken_back(self) -> set[int]:
+        """Numbers of the acts that were undone, with those done together with them."""
+        undone = {act["of"] for act in self._acts if act["do"] == "undo"}
+        groups = {self._acts[number].get("group") for number in undone} - {None}
+        return undone | {number for number, act in enumerate(self._acts) if act.get("group") in groups}
+
+    def add_together(self, acts: list[dict[str, Any]]) -> None:
+        """Write several acts down that one undo takes back."""
+        with self._lock:
+            group = self.version
+            self._write([{**self._checked(act), "group": group} for act in acts])
 
     def add(self, act: dict[str, Any]) -> int:
         """Write an act down, and return its number.
@@ -86,17 +107,20 @@ class Journal:
             If it cannot be understood, or there is nothing to take back.
         """
         with self._lock:
-            checked = self._checked(act)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            line = json.dumps({"time": round(time.time(), 3), **checked}) + "\n"
-            with self.path.open("ab+") as file:
-                if file.tell() and not _ends_whole(file):
-                    file.write(b"\n")  # after a kill in the middle of a line
-                file.write(line.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            self._acts.append(checked)
+            self._write([self._checked(act)])
             return len(self._acts) - 1
+
+    def _write(self, checked: list[dict[str, Any]]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        now = round(time.time(), 3)
+        lines = "".join(json.dumps({"time": now, **act}) + "\n" for act in checked)
+        with self.path.open("ab+") as file:
+            if file.tell() and not _ends_whole(file):
+                file.write(b"\n")  # after a kill in the middle of a line
+            file.write(lines.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self._acts += checked
 
     def _checked(self, act: dict[str, Any]) -> dict[str, Any]:
         kind = act.get("do")
@@ -107,7 +131,9 @@ class Journal:
                 verdict = act["verdict"]
                 if verdict not in (*VERDICTS, None):
                     raise ValueError(f"a verdict among {', '.join(VERDICTS)}")
-                return {"do": kind, "run": str(act["run"]), "xyz": _triple(act["xyz"]), "verdict": verdict}
+                odds = None if act.get("odds") is None else float(act["odds"])
+                place = {"run": str(act["run"]), "xyz": _triple(act["xyz"])}
+                return {"do": kind, **place, "verdict": verdict, "odds": odds}
             if kind == "move":
                 return {"do": kind, "of": int(act["of"]), "xyz": _triple(act["xyz"])}
             if kind == "remove":
@@ -117,7 +143,7 @@ class Journal:
             if kind == "structure":
                 return {"do": kind, "structure": None if act["structure"] is None else str(act["structure"])}
             if kind == "undo":
-                taken_back = {each["of"] for each in self._acts if each["do"] == "undo"}
+                taken_back = self._taken_back()
                 left = [n for n, each in enumerate(self._acts) if each["do"] != "undo" and n not in taken_back]
                 if left:
                     return {"do": kind, "of": left[-1]}
@@ -140,12 +166,13 @@ def _replay(state: State, number: int, act: dict[str, Any]) -> None:
         state.examples.pop(act["of"], None)
         state.negatives.pop(act["of"], None)
     elif kind == "judge":
-        for key, (point, _) in list(state.judged.items()):
-            apart = max(abs(a - b) for a, b in zip(point.xyz, act["xyz"], strict=True))
-            if point.run == act["run"] and apart < SAME_ANGSTROM:
+        for key, known in list(state.judged.items()):
+            apart = max(abs(a - b) for a, b in zip(known.point.xyz, act["xyz"], strict=True))
+            if known.point.run == act["run"] and apart < SAME_ANGSTROM:
                 del state.judged[key]
         if act["verdict"] is not None:
-            state.judged[number] = (Point(number, act["run"], act["xyz"]), act["verdict"])
+            point = Point(number, act["run"], act["xyz"])
+            state.judged[number] = Judgement(point, act["verdict"], act.get("odds"))
     elif kind == "radius":
         state.radius = act["radius"]
     elif kind == "structure":

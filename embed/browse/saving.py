@@ -70,13 +70,17 @@ class Saver:
         return {
             "picks": sum(map(len, picks.values())),
             "files": [str(self.folder / f"{name}.csv"), str(self.folder / f"{name}.star")],
+            "train": self.training(name),
             "user": self.user if self.project else None,
             "session": self.session if self.project else None,
         }
 
-    def know(self, root: Any, run: str, name: str) -> None:
-        """Remember the picks of this user and session as the page shows them."""
-        self._seen[run, name] = self._digest(root, run, name)
+    def training(self, name: str) -> str | None:
+        """Return the command that trains a picker on what was saved; None without a project."""
+        if self.project is None:
+            return None
+        whose = f"picks.user_id={self.user} picks.session_id={self.session}"
+        return f"python -m finetune train data.project={self.project} classes=[{name}] {whose}"
 
     def _changed(self, root: Any, run: str, name: str) -> bool:
         return self._digest(root, run, name) != self._seen.get((run, name), "")

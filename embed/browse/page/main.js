@@ -210,12 +210,17 @@ $("search").addEventListener("click", async () => {
   $("search").disabled = false;
   take(answer, true);
 });
+$("accept").addEventListener("click", async () => {
+  take(await attempt(() => ask("accept", { object: state.object })));
+});
 let sure = false;
 $("save").addEventListener("click", async () => {
   const saved = await attempt(() => ask("save", { object: state.object, over_changes: sure }));
   sure = !saved;
   $("saved").textContent = saved
     ? `${saved.picks} picks saved${saved.user ? ` as ${saved.user}/${saved.session}` : ""}; ${saved.files.join(", ")}` : "";
+  $("train").hidden = !saved?.train;
+  $("train").querySelector("code").textContent = saved?.train ?? "";
 });
 $("mean").addEventListener("input", () => { planes.mean = Number($("mean").value); tellMean(); planes.draw(); });
 for (const key of ["contrast", "brightness"]) {
