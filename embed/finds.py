@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from embed.judged import JudgedPromise, judge, odds_before
 from embed.search import Found
 
+MOST = 20_000  # the best of them all; what lies below is right too rarely to count
+
 Floats = NDArray[np.floating[Any]]
 
 
@@ -57,7 +59,7 @@ class Finds:
         )
         xyz = np.concatenate([np.zeros((0, 3)), *(each.points_xyz for each in found.candidates.values())])
         scores = np.concatenate([np.zeros(0), *(each.scores for each in found.candidates.values())])
-        order = np.argsort(-scores, kind="stable")
+        order = np.argsort(-scores, kind="stable")[:MOST]
         likely = None
         if found.probability is not None:
             likely = np.concatenate([np.zeros(0), *found.probability.values()])[order]

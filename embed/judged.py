@@ -1,25 +1,32 @@
 """A promise that tightens: what is expected of picks once some candidates were judged right or wrong.
 
 Before any judgement, a search gives each candidate log odds of being right. They may all be too high or too low, and
-too sure or not sure enough: an offset and a slope, about which nothing more is known than a normal prior. Judgements
-are what is observed of them (logistic regression), and a normal approximation of what is known then gives intervals.
+too sure or not sure enough: an offset and a slope, of which is known how far they are off from search to search.
+Judgements are what is observed of them (logistic regression). What is known then is worked out on a grid of both, and
+gives intervals.
 
-Letters: n candidates, 2 parameters (logarithm of the slope, offset).
+Letters: n candidates, d draws, 2 parameters (logarithm of the slope, offset).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit
+from scipy.stats import norm
+from scipy.stats import t as student
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
-SPREAD_OF_PROMISED = np.array([0.5, 2.0])  # of the parameters, where the search promises something
-SPREAD_OF_UNPROMISED = np.array([0.8, 3.0])  # and where it does not
+# Of the parameters: a normal distribution of the first, and of the second one with long tails (Student's, three degrees
+# of freedom), for some searches are quite wrong.
+SPREAD_OF_PROMISED = (0.4, 1.2)  # where the search promises something
+SPREAD_OF_UNPROMISED = (0.8, 3.0)  # and where it does not
+FREEDOM = 3.0
+GRID = (np.linspace(-3, 3, 31), np.linspace(-8, 8, 161))  # in these spreads
 STEEPNESS = 6.0  # log odds per unit of score, where nothing is promised: 0 is background, 1 the mean example
 SUREST = 1e-3  # probability beyond which log odds are not told apart
 INTERVAL = (5.0, 95.0)  # percent
@@ -48,19 +55,23 @@ class JudgedPromise:
         ``(n,)`` before any judgement.
     right
         ``(n,)``: 1 for right, 0 for wrong, NaN where nobody has judged.
-    mean, covariance
-        ``(2,)`` and ``(2, 2)`` of the parameters.
+    draws
+        ``(d, 2)`` of the parameters, as likely as they are after the judgements.
     """
 
     log_odds: Floats
     right: Floats
-    mean: Floats
-    covariance: Floats
+    draws: Floats
+
+    @cached_property
+    def _likely(self) -> Floats:
+        """``(d, n)``: of each draw, how likely each candidate is right."""
+        return np.asarray(expit(np.exp(self.draws[:, :1]) * self.log_odds + self.draws[:, 1:]))
 
     @property
     def probability(self) -> Floats:
         """Of each candidate to be right, ``(n,)``; 1 or 0 where it was judged."""
-        return np.where(np.isnan(self.right), _probability(self.log_odds, self.mean), np.nan_to_num(self.right))
+        return np.where(np.isnan(self.right), self._likely.mean(0), np.nan_to_num(self.right))
 
     def expected(self, picked: Bools) -> Expected:
         """Say what is expected of some of the candidates.
@@ -70,14 +81,13 @@ class JudgedPromise:
         picked
             ``(n,)``: which of them are picks.
         """
-        draws = np.random.default_rng(0)  # the same answer to the same question
-        parameters = draws.multivariate_normal(self.mean, self.covariance, NUM_DRAWS)
+        random = np.random.default_rng(0)  # the same answer to the same question
         unknown = np.isnan(self.right)
         counts = {}
         for key, chosen in (("picks", picked), ("others", ~picked)):
             known = float(np.nansum(self.right[chosen]))
-            likely = np.stack([_probability(self.log_odds[chosen & unknown], each) for each in parameters])
-            counts[key] = known + (draws.random(likely.shape) < likely).sum(1)
+            likely = self._likely[:, chosen & unknown]
+            counts[key] = known + (random.random(likely.shape) < likely).sum(1)
         total = int(picked.sum())
         precision = counts["picks"] / max(total, 1)
         recall = counts["picks"] / np.maximum(counts["picks"] + counts["others"], 1e-9)
@@ -103,10 +113,11 @@ class JudgedPromise:
             first judgement and after each.
         """
         unknown = np.isnan(self.right)
-        covariance, left = self.covariance.copy(), np.flatnonzero(unknown)
-        likely = _probability(self.log_odds, self.mean)
-        weight = likely * (1 - likely)
-        gradient = np.stack([np.exp(self.mean[0]) * self.log_odds, np.ones(len(likely))], 1)  # n 2, of the log odds
+        left = np.flatnonzero(unknown)
+        covariance = np.cov(self.draws.T)
+        weight = (self._likely * (1 - self._likely)).mean(0)  # the whole spread of draws counts, not their mean alone
+        slope = float(np.exp(self.draws[:, 0]).mean())
+        gradient = np.stack([slope * self.log_odds, np.ones(len(weight))], 1)  # n 2, of the log odds
         size = max(int(picked.sum()), 1)
         still = picked & unknown
         chosen: list[int] = []
@@ -154,32 +165,21 @@ def judge(
 
     References
     ----------
-    MacKay, The evidence framework applied to classification networks, 1992: the normal approximation.
+    Platt, Probabilistic outputs for support vector machines, 1999: the two parameters.
     """
     spread = SPREAD_OF_UNPROMISED if probability is None else SPREAD_OF_PROMISED
     odds = odds_before(scores, probability)
     known = np.asarray(right, dtype=np.float64)
     seen = ~np.isnan(known)
     x, y = (odds[seen], known[seen]) if observed is None else observed
-
-    def cost(parameters: Floats) -> tuple[float, Floats]:
-        slope = np.exp(parameters[0])
-        logits = slope * x + parameters[1]
-        excess = expit(logits) - y
-        pull = parameters / spread
-        gradient = np.array([(excess * x).sum() * slope, excess.sum()]) + pull / spread
-        return float(np.logaddexp(0, logits).sum() - (y * logits).sum() + np.square(pull).sum() / 2), gradient
-
-    mean = np.asarray(minimize(cost, np.zeros(2), jac=True, method="BFGS").x)
-    slope = np.exp(mean[0])
-    likely = expit(slope * x + mean[1])
-    per = np.stack([slope * x, np.ones(len(x))], 1)
-    information = np.diag(spread**-2.0) + (per * (likely * (1 - likely))[:, None]).T @ per
-    return JudgedPromise(odds, known, mean, np.linalg.inv(information))
-
-
-def _probability(log_odds: Floats, parameters: Floats) -> Floats:
-    return np.asarray(expit(np.exp(parameters[0]) * log_odds + parameters[1]))
+    grid = np.stack(np.meshgrid(spread[0] * GRID[0], spread[1] * GRID[1], indexing="ij"), -1).reshape(-1, 2)
+    logits = np.exp(grid[:, :1]) * x + grid[:, 1:]  # g m
+    likelihood = (y * logits - np.logaddexp(0, logits)).sum(1)
+    prior = norm.logpdf(grid[:, 0] / spread[0]) + student.logpdf(grid[:, 1] / spread[1], FREEDOM)
+    weights = np.exp(likelihood + prior - (likelihood + prior).max())
+    # Evenly through all that is likely, so that the same judgements always give the same answer.
+    places = np.searchsorted(np.cumsum(weights) / weights.sum(), (np.arange(NUM_DRAWS) + 0.5) / NUM_DRAWS)
+    return JudgedPromise(odds, known, grid[np.minimum(places, len(grid) - 1)])
 
 
 def _interval(values: Floats) -> tuple[float, float]:
