@@ -71,11 +71,20 @@ class Finds:
         return odds_before(self.scores, self.probability)
 
     def promise(self, places: Iterable[Judged]) -> JudgedPromise:
-        """Say what is known of the finds from judgements, of this search and of those before it."""
-        said = list(places)
-        then = [(each.odds, float(each.right)) for each in said if each.odds is not None]
-        observed = (np.array([x for x, _ in then]), np.array([y for _, y in then])) if then else None
-        return judge(self.scores, self.probability, self.judged(said), observed)
+        """Say what is known of the finds from judgements, of this search and of those before it.
+
+        A place that was judged in an earlier search is an example or a negative of this one, which so knows it too
+        well; what it scored then was by another search. Its log odds are taken as the mean of the two.
+        """
+        said, observed = list(places), []
+        for each in said:
+            number = self.nearest(each.run, each.xyz)
+            known = [each.odds, None if number is None else float(self.odds[number])]
+            odds = [value for value in known if value is not None]
+            if odds:
+                observed.append((float(np.mean(odds)), float(each.right)))
+        learned = np.array(observed).reshape(-1, 2)
+        return judge(self.scores, self.probability, self.judged(said), (learned[:, 0], learned[:, 1]))
 
     def nearest(self, run: str, xyz: Iterable[float]) -> int | None:
         """Return the find within half a radius of a place, if there is one."""
