@@ -37,7 +37,10 @@ async function openRun(name, xyz = null) {
   if (planes.run !== run) {
     planes.open(run);
     runs.choose(name);
-    layers = await ask("picks", { run: name }).catch(() => []);
+    layers = [];
+    const found = await ask("picks", { run: name }).catch(() => []);
+    if (planes.run !== run) return; // another one was opened meanwhile
+    layers = found;
     drawLayers();
   }
   if (xyz) planes.go(xyz);
