@@ -42,6 +42,9 @@ class PredictConfig:
     device: str
 
     def __post_init__(self) -> None:
+        scores = list(self.thresholds.values()) if isinstance(self.thresholds, dict) else []
+        if not all(isinstance(score, int | float) and not isinstance(score, bool) for score in scores):
+            raise InputError(f"thresholds: expected a least score for each class, found {self.thresholds}")
         if self.relion not in (3, 4, 5):
             raise InputError(f"relion: expected 3, 4 or 5, found {self.relion}")
         if self.relion == 4 and not (self.tilt_series_pixel_size or 0) > 0:

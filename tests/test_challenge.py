@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.challenge_project import kaggle_project
 from benchmarks.picker.challenge import stages
-from benchmarks.public_data import kaggle_project
 from tomoseek.complexes import CHALLENGE, COMPLEXES
 from tomoseek.demo.stages import Ledger, run_stage
 from tomoseek.errors import InputError
