@@ -95,7 +95,7 @@ def search_curves(project: Any, results: Mapping[str, Any], radii: Mapping[str, 
     curves = {}
     for key, label, color in (
         ("search", "from examples", plots.ACCENT),
-        ("structure", "from its structure, no example", plots.CLASS_COLORS[0]),
+        ("structure", "from its structure, no example", plots.CLASS_COLORS[2]),
         ("random_init", "from examples, random encoder (control)", plots.CONTROL),
     ):
         session = layout["search_sessions"][key]
