@@ -4,6 +4,7 @@ import io
 import json
 import time
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -184,6 +185,28 @@ def test_memory_holds_what_was_looked_at_last() -> None:
     shelf.planes("b")
     shelf.planes("c")
     assert shelf.planes("a") is not first  # had to go
+
+
+def test_a_glance_reads_no_whole_volume_and_keeps_no_run_waiting() -> None:
+    slow, opened = Event(), []
+
+    def open_run(run: str) -> Tomogram:
+        opened.append(run)
+        if run == "slow":
+            assert slow.wait(10)
+        return ramp()
+
+    shelf = Shelf(open_run, memory_gb=1)
+    waiting = Thread(target=shelf.glance, args=("slow",), daemon=True)
+    waiting.start()
+    glanced = shelf.glance("a")
+    time.sleep(0.2)
+    assert not glanced.whole and shelf.glance("a") is glanced and opened == ["slow", "a"]
+    slow.set()
+    waiting.join(10)
+    scrolled = shelf.planes("a")
+    wait_until_whole(scrolled)
+    assert shelf.glance("a") is scrolled
 
 
 def test_a_journal_is_plain_json_lines(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from embed.browse.desk import Desk
 from embed.browse.guard import Guard
-from embed.browse.planes import AXES, Planes, Shelf, as_jpeg, crop_strip, stretched
+from embed.browse.planes import AXES, Shelf, as_jpeg, crop_strip, stretched
 from embed.browse.saving import Saver
 from embed.searched import Searched
 from tomoseek.errors import InputError
@@ -155,7 +155,8 @@ class Browser:
 
     def slice(self, request: Request) -> Response:
         """Draw a plane."""
-        planes, asked = self._planes(request), request.query_params
+        asked = request.query_params
+        planes = self.shelf.planes(self._run(dict(asked)))
         axis = asked.get("axis", "xy")
         if axis not in AXES:
             raise InputError(f"axis: expected one of {', '.join(AXES)}, found {axis}")
@@ -169,19 +170,16 @@ class Browser:
         radius = float(asked["radius"])
         if not np.isfinite(point).all() or not 10 <= radius <= 2000:
             raise InputError("crop: expected x, y, z and a radius of 10 to 2000 Å")
-        return _picture(crop_strip(self._planes(request), point, radius))
+        return _picture(crop_strip(self.shelf.glance(self._run(dict(asked))), point, radius))
 
     def thumbnail(self, request: Request) -> Response:
         """Draw the middle of a run, small."""
-        planes = self._planes(request)
+        planes = self.shelf.glance(self._run(dict(request.query_params)))
         image = planes.plane(0, planes.tomogram.shape[0] // 2)
         step = max(1, min(image.shape) // THUMBNAIL)
         small = image[: image.shape[0] // step * step, : image.shape[1] // step * step]
         small = small.reshape(small.shape[0] // step, step, -1, step).mean((1, 3)).astype(np.uint8)
         return _picture(as_jpeg(stretched(small)))
-
-    def _planes(self, request: Request) -> Planes:
-        return self.shelf.planes(self._run(dict(request.query_params)))
 
     def _stand(self, desk: Desk) -> dict[str, Any]:
         state = desk.journal.state
@@ -280,7 +278,8 @@ def _drawing(handler: Callable[[Request], Response]) -> Callable[[Request], Any]
 
 
 def _picture(content: bytes) -> Response:
-    return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+    # Not kept by the browser: another project may be served at this address next, with runs of the same names.
+    return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
 def _text(asked: dict[str, Any], key: str) -> str:

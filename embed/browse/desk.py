@@ -9,21 +9,20 @@ from numpy.typing import NDArray
 
 from embed.browse.journal import Journal, Point, State
 from embed.doubts import doubts_of_examples
-from embed.examples import Examples, merge_examples, read_examples
+from embed.examples import Examples, merge_examples, onto_particles, read_examples
 from embed.finds import Finds, Judged
-from embed.judged import JudgedPromise
+from embed.judged import LOOK_AHEAD, JudgedPromise, num_needed
+from embed.promise import LOWEST_SCORE
 from embed.search import search
 from embed.searched import Searched
 from tomoseek.errors import InputError
-from tomoseek.geometry import points_to_indices, voxel_to_cell
+from tomoseek.geometry import clip_inside
 from tomoseek.picks.points import Picks
 from tomoseek.tomograms.project import check_name
 
 MOST_JUDGED = 40  # latest of each verdict that join the examples or the negatives
 RECENTRE = 50.0  # Å that an example moves at most, as in a query
 BINS = 40  # of the histogram
-WANTED = 0.05  # half of the interval that is promised to be within reach
-LOOK_AHEAD = 60  # judgements
 
 Floats = NDArray[np.floating[Any]]
 
@@ -55,18 +54,10 @@ class Desk:
 
     def snap(self, run: str, xyz: tuple[float, float, float]) -> tuple[float, float, float]:
         """Return where an example would move to: onto the particle that a click means."""
-        from embed.examples import recentre  # beside what it belongs to
-        from tomoseek.geometry import angstrom_to_cells, cell_to_voxel, indices_to_points
-
         index = self.searched.index
-        constants, entry = index.header.constants, index.entries[run]
-        if constants is None or constants.recentre_gain is None:
-            return xyz
-        cells = voxel_to_cell(points_to_indices(np.array([xyz]), entry.voxel_spacing), index.header.stride)
-        reach = angstrom_to_cells(min(RECENTRE, self.journal.state.radius), entry.voxel_spacing, index.header.stride)
-        moved = recentre(cells, index.shard(run), reach, constants.recentre_gain)
-        x, y, z = indices_to_points(cell_to_voxel(moved, index.header.stride), entry.voxel_spacing)[0]
-        return float(x), float(y), float(z)
+        moved = onto_particles(index, np.array([xyz]), run, min(RECENTRE, self.journal.state.radius))
+        x, y, z = clip_inside(moved, *index.frame(run)[1:])[0].tolist()
+        return x, y, z
 
     def search(self) -> Finds:
         """Search for what the journal says, judged finds included.
@@ -148,8 +139,8 @@ class Desk:
         picked = finds.scores >= threshold
         expected = promise.expected(picked)
         telling, widths = promise.most_telling(picked, LOOK_AHEAD)
-        enough = np.flatnonzero(widths <= WANTED)
-        edges = np.linspace(min(0.3, *finds.scores), max(1.0, *finds.scores), BINS + 1) if len(finds.scores) else [0, 1]
+        lowest, highest = finds.scores.min(initial=LOWEST_SCORE), finds.scores.max(initial=1.0)
+        edges = np.linspace(lowest, highest, BINS + 1)
         likely, right = promise.probability, promise.right
         total = max(float(likely.sum()), 1e-9)
         above = [finds.scores >= edge for edge in edges]
@@ -162,9 +153,9 @@ class Desk:
             "precision_interval": expected.precision_interval,
             "recall": expected.recall,
             "recall_interval": expected.recall_interval,
-            "judgements_for_5_percent": int(enough[0]) if len(enough) else None,
+            "judgements_for_5_percent": num_needed(widths),
             "most_telling": telling.tolist(),
-            "edges": [float(edge) for edge in edges],
+            "edges": edges.tolist(),
             "counts": np.histogram(finds.scores, edges)[0].tolist(),
             "counts_right": np.histogram(finds.scores[right == 1], edges)[0].tolist(),
             "counts_wrong": np.histogram(finds.scores[right == 0], edges)[0].tolist(),

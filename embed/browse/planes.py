@@ -25,6 +25,7 @@ RANGE = (0.05, 99.95)  # percentiles of a few planes that become the darkest and
 MARGIN = 0.5  # of that range, beyond either end
 QUALITY = 88  # of JPEG
 MOST_AVERAGED = 41  # planes
+MOST_GLANCED = 256  # tomograms that are open, nothing of them in memory
 
 Bytes = NDArray[np.uint8]
 
@@ -52,6 +53,7 @@ class Planes:
         self.low, self.high = float(low - room), float(high + room)
         self._volume: Bytes | None = None
         self._ready = 0  # layers that are there
+        self._dropped = False
         if self.size <= most_bytes:
             self._volume = np.empty(tomogram.shape, dtype=np.uint8)
             Thread(target=self._fill, args=(self._volume,), daemon=True).start()
@@ -60,6 +62,10 @@ class Planes:
     def whole(self) -> bool:
         """Whether all of it is in memory."""
         return self._volume is not None and self._ready == self.tomogram.shape[0]
+
+    def drop(self) -> None:
+        """Stop reading the rest of it: nobody looks at it any more."""
+        self._dropped = True
 
     def plane(self, axis: int, place: int, averaged: int = 1) -> Bytes:
         """Return the mean of some planes around one: ``(y, x)``, ``(z, x)`` or ``(z, y)``, by the axis across.
@@ -101,6 +107,8 @@ class Planes:
         """Read the whole of it, layer after layer."""
         try:
             for first in range(0, len(volume), LAYERS):
+                if self._dropped:
+                    return
                 last = min(first + LAYERS, len(volume))
                 volume[first:last] = self._as_bytes(self.tomogram.read((slice(first, last), slice(None), slice(None))))
                 self._ready = last
@@ -127,18 +135,41 @@ class Shelf:
 
     def __init__(self, open_run: Callable[[str], Tomogram], memory_gb: float) -> None:
         self._open_run, self._most = open_run, memory_gb * 1e9
-        self._shelf: OrderedDict[str, Planes] = OrderedDict()
+        self._whole: OrderedDict[str, Planes] = OrderedDict()
+        self._glanced: OrderedDict[str, Planes] = OrderedDict()
+        self._locks: dict[str, Lock] = {}
         self._lock = Lock()
 
     def planes(self, run: str) -> Planes:
-        """Return a tomogram, opened if it is not there."""
+        """Return a tomogram to scroll through, which is then read as a whole."""
+        with self._lock_of(run):
+            if run not in self._whole:
+                opened = Planes(self._open_run(run).stored, self._most)
+                with self._lock:
+                    self._whole[run] = opened
+            with self._lock:
+                self._whole.move_to_end(run)
+                while len(self._whole) > 1 and sum(each.size for each in self._whole.values()) > self._most:
+                    self._whole.popitem(last=False)[1].drop()
+            return self._whole[run]
+
+    def glance(self, run: str) -> Planes:
+        """Return a tomogram of which a crop or a thumbnail is wanted: read only so far, however many runs there are."""
+        with self._lock_of(run):
+            if run in self._whole:
+                return self._whole[run]
+            if run not in self._glanced:
+                self._glanced[run] = Planes(self._open_run(run).stored, 0)
+            with self._lock:
+                self._glanced.move_to_end(run)
+                while len(self._glanced) > MOST_GLANCED:
+                    self._glanced.popitem(last=False)
+            return self._glanced[run]
+
+    def _lock_of(self, run: str) -> Lock:
+        """A run that is slow to open keeps nobody waiting who asks for another."""
         with self._lock:
-            if run not in self._shelf:
-                self._shelf[run] = Planes(self._open_run(run).stored, self._most)
-            self._shelf.move_to_end(run)
-            while len(self._shelf) > 1 and sum(each.size for each in self._shelf.values()) > self._most:
-                self._shelf.popitem(last=False)
-            return self._shelf[run]
+            return self._locks.setdefault(run, Lock())
 
 
 def as_jpeg(image: Bytes) -> bytes:

@@ -35,7 +35,7 @@ export class Finds {
     if (order === "best") this.order = all;
     if (order === "unjudged") this.order = all.filter((k) => !this.verdicts.has(k) || k === this.chosen);
     if (order === "unsure") {
-      const telling = this.outlook?.most_telling ?? [];
+      const telling = (this.outlook?.most_telling ?? []).filter((k) => k < this.finds.length);
       const first = this.chosen !== null && !restart && this.verdicts.has(this.chosen) ? [this.chosen] : [];
       this.order = [...first, ...telling.filter((k) => k !== first[0])];
     }
