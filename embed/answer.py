@@ -1,7 +1,7 @@
 """What a query writes and says: of each object its picks, a picture and a record, and of several what is there."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from tomoseek.files import atomic_write_bytes, atomic_write_json, atomic_write_t
 from tomoseek.messages import warn
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from embed.structure.sources import Structure
 
 PROMISES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # precisions for which the record names thresholds
@@ -86,7 +88,9 @@ def write_answer(
     if judged is not None:
         print(f"   {describe(judged)}: {config.judged}")
     if config.picture:
-        _draw(searched, found, sources.examples, out_dir / f"{name}.png")
+        from embed.picture import search_figure
+
+        _draw(out_dir / f"{name}.png", lambda: search_figure(found, sources.examples, searched.tomogram))
 
 
 def write_overview(
@@ -95,7 +99,6 @@ def write_overview(
 ) -> None:  # fmt: skip
     """Say which of several structures are there, in a table and a picture, the surest first."""
     from embed.picture import overview_figure
-    from tomoseek.plots import to_png
 
     out_dir, table = Path(config.out_dir), as_table(summaries)
     atomic_write_text(out_dir / f"{OVERVIEW}.csv", table.to_csv(index=False))
@@ -103,9 +106,7 @@ def write_overview(
     if config.picture:
         spacing = searched.index.entries[searched.runs[0]].voxel_spacing
         looks = {name: each.density(spacing).sum(0).numpy() for name, each in structures.items()}
-        picture = to_png(overview_figure(summaries, found, looks, searched.tomogram))
-        atomic_write_bytes(out_dir / f"{OVERVIEW}.png", picture)
-        print(f"drew {out_dir / OVERVIEW}.png")
+        _draw(out_dir / f"{OVERVIEW}.png", lambda: overview_figure(summaries, found, looks, searched.tomogram))
 
 
 def _record(config: QueryConfig, index: Index, found: Found) -> dict[str, Any]:
@@ -155,13 +156,12 @@ def _report(config: QueryConfig, name: str, found: Found, sources: str, num_give
     )
 
 
-def _draw(searched: Searched, found: Found, points: ExamplePoints, path: Path) -> None:
-    """Draw the examples, the finds and a slice through the tomogram that holds most of them."""
-    from embed.picture import search_figure
+def _draw(path: Path, figure: "Callable[[], Figure]") -> None:
+    """Draw a picture, if what was embedded is still there to be drawn."""
     from tomoseek.plots import to_png
 
     try:
-        picture = to_png(search_figure(found, points, searched.tomogram))
+        picture = to_png(figure())
     except (InputError, FileNotFoundError) as error:  # the finds are there, and what was embedded may be gone
         warn(f"{path} was not drawn: {error}")
         return

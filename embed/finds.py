@@ -76,27 +76,20 @@ class Finds:
         A place that was judged in an earlier search is an example or a negative of this one, which so knows it too
         well; what it scored then was by another search. Its log odds are taken as the mean of the two.
         """
-        said, observed = list(places), []
-        for each in said:
+        right, observed, now = np.full(len(self.scores), np.nan), [], self.odds
+        for each in places:
             number = self.nearest(each.run, each.xyz)
-            known = [each.odds, None if number is None else float(self.odds[number])]
+            if number is not None:
+                right[number] = float(each.right)
+            known = [each.odds, None if number is None else float(now[number])]
             odds = [value for value in known if value is not None]
             if odds:
                 observed.append((float(np.mean(odds)), float(each.right)))
         learned = np.array(observed).reshape(-1, 2)
-        return judge(self.scores, self.probability, self.judged(said), (learned[:, 0], learned[:, 1]))
+        return judge(self.scores, self.probability, right, (learned[:, 0], learned[:, 1]))
 
     def nearest(self, run: str, xyz: Iterable[float]) -> int | None:
         """Return the find within half a radius of a place, if there is one."""
         apart = np.linalg.norm(self.xyz - np.asarray(list(xyz)), axis=1)
         apart[self.run != run] = np.inf
         return int(apart.argmin()) if len(apart) and apart.min() <= self.radius / 2 else None
-
-    def judged(self, places: Iterable[Judged]) -> Floats:
-        """Return for each find 1 (right), 0 (wrong) or NaN, as the place within half a radius of it was judged."""
-        right = np.full(len(self.scores), np.nan)
-        for place in places:
-            number = self.nearest(place.run, place.xyz)
-            if number is not None:
-                right[number] = float(place.right)
-        return right

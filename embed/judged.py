@@ -32,6 +32,8 @@ SUREST = 1e-3  # probability beyond which log odds are not told apart
 INTERVAL = (5.0, 95.0)  # percent
 HALF_INTERVAL = 1.645  # standard deviations on either side that hold 90 %
 NUM_DRAWS = 400
+WANTED = 0.05  # half of an interval that is worth the wait
+LOOK_AHEAD = 60  # judgements that are looked ahead
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,12 @@ class JudgedPromise:
             seen = covariance @ gradient[best]
             covariance -= np.outer(seen, seen) * weight[best] / (1 + weight[best] * gradient[best] @ seen)
             left, still[best] = left[left != best], False
+
+
+def num_needed(widths: Floats) -> int | None:
+    """Return how many judgements bring the interval to `WANTED`, by the widths of `JudgedPromise.most_telling`."""
+    enough = np.flatnonzero(widths <= WANTED)
+    return int(enough[0]) if len(enough) else None
 
 
 def odds_before(scores: ArrayLike, probability: ArrayLike | None) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from embed.finds import Finds, Judged
-from embed.judged import Expected
+from embed.judged import LOOK_AHEAD, Expected, num_needed
 from embed.search import Found
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_text
@@ -19,8 +19,6 @@ from tomoseek.files import atomic_write_text
 COLUMNS = ["run", "object", "x", "y", "z", "score", "right"]
 NUM_OFFERED = 20
 YES, NO = {"1", "1.0", "true", "yes", "y", "right"}, {"0", "0.0", "false", "no", "n", "wrong"}
-WANTED = 0.05  # half of an interval that is worth the wait
-LOOK_AHEAD = 60  # judgements
 
 
 @dataclass(frozen=True)
@@ -59,12 +57,10 @@ def judge_by_table(path: Path, found: Mapping[str, Found]) -> dict[str, Outcome]
         promise = finds.promise(judged_places(table, name))
         picked = finds.scores >= each.cutoff.threshold
         chosen, widths = promise.most_telling(picked, LOOK_AHEAD)
-        enough = np.flatnonzero(widths <= WANTED)
-        outcomes[name] = Outcome(
-            int((~np.isnan(promise.right)).sum()), promise.expected(picked), int(enough[0]) if len(enough) else None
-        )
+        outcomes[name] = Outcome(int((~np.isnan(promise.right)).sum()), promise.expected(picked), num_needed(widths))
         rows.append(_offered(name, finds, chosen[:NUM_OFFERED]))
-    atomic_write_text(path, pd.concat(rows)[COLUMNS].to_csv(index=False))
+    columns = [*COLUMNS, *(name for name in table if name not in COLUMNS)]  # a person's own remarks stay
+    atomic_write_text(path, pd.concat(rows).reindex(columns=columns, fill_value="").fillna("").to_csv(index=False))
     return outcomes
 
 

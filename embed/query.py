@@ -74,6 +74,7 @@ def run(config: QueryConfig) -> None:
     # Who asks for the whole library wants to know what is there; of all else nothing is written but the overview.
     unseen = {one.name for one in summaries if one.verdict in (MAYBE, NOT_SEEN) and config.structure == LIBRARY}
     answers = {name: each for name, each in found.items() if name not in unseen}
+    judged = judge_by_table(Path(config.judged), answers) if config.judged else {}
     if root is not None:
         owner = config.picks.owner()
         for name in answers:
@@ -81,7 +82,6 @@ def run(config: QueryConfig) -> None:
         for name, each in answers.items():
             for key, picks in each.by_run.items():
                 write_picks(root, key, name, picks, *owner)
-    judged = judge_by_table(Path(config.judged), answers) if config.judged else {}
     seconds = time.perf_counter() - started
     for name, each in answers.items():
         sources = Sources(points[name], unwanted.get(name, {}), structures.get(name), rendered.get(name))

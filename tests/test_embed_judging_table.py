@@ -37,6 +37,7 @@ def test_a_table_is_made_filled_in_and_read_and_what_was_said_stays(tmp_path: Pa
     table = pd.read_csv(path, keep_default_na=False)
     assert list(table) == COLUMNS and len(table) == 20 and (table["right"] == "").all()
     table["right"] = ["yes" if score > 0.9 else "0" for score in table["score"]]  # fewer than promised
+    table["remark"] = "mine"
     table.to_csv(path, index=False)
     after = judge_by_table(path, {"it": answer()})["it"]
     assert after.num_judged == 20
@@ -46,6 +47,7 @@ def test_a_table_is_made_filled_in_and_read_and_what_was_said_stays(tmp_path: Pa
     again = pd.read_csv(path, keep_default_na=False)
     assert (again["right"] != "").sum() == 20 and len(again) == 40
     assert not again.duplicated(["run", "x"]).any()
+    assert (again["remark"] == "mine").sum() == 20
 
 
 def test_judgements_of_other_objects_and_places_where_nothing_was_found_do_not_count(tmp_path: Path) -> None:
