@@ -50,8 +50,7 @@ class ByDensity:
 
     def may_be(self, shard: Shard, cells_zyx: Floats) -> NDArray[np.bool_]:
         """Tell which of ``(n, 3)`` fractional cells the encoder does not rule out."""
-        around = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
-        rows = shard.rows(np.rint(cells_zyx).astype(np.int64)[:, None] + around)  # (n, 27)
+        rows = shard.rows_around(cells_zyx)  # (n, 27)
         likeness = self.prototype.score(shard.read_vectors(np.maximum(rows, 0).ravel())).reshape(rows.shape)
         return np.asarray((likeness >= self.least_likeness).any(1, where=rows >= 0))
 

@@ -12,7 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from embed.shard import Shard
 from tomoseek.errors import InputError
-from tomoseek.geometry import angstrom_to_cells, points_to_indices, voxel_to_cell
+from tomoseek.geometry import (
+    angstrom_to_cells,
+    cell_to_voxel,
+    indices_to_points,
+    points_to_indices,
+    voxel_to_cell,
+)
 from tomoseek.picks.points import check_inside
 
 if TYPE_CHECKING:
@@ -84,10 +90,8 @@ def read_examples(index: "Index", points_xyz: ArrayLike, run: str, reach_angstro
     points = checked_points(points_xyz, run)
     z, y, x = entry.stored_shape
     check_inside(points, (z, y, x), entry.stored_spacing, f"example points of run {run}")
-    cells = voxel_to_cell(points_to_indices(points, entry.voxel_spacing), header.stride)
-    if header.constants is not None and header.constants.recentre_gain is not None:
-        reach_cells = angstrom_to_cells(reach_angstrom, entry.voxel_spacing, header.stride)
-        cells = recentre(cells, shard, reach_cells, header.constants.recentre_gain)
+    moved = onto_particles(index, points, run, reach_angstrom)
+    cells = voxel_to_cell(points_to_indices(moved, entry.voxel_spacing), header.stride)
     vectors, logits = shard.interpolate(cells)
     lost = np.flatnonzero(~np.isfinite(vectors).all(1))
     if len(lost):
@@ -97,6 +101,19 @@ def read_examples(index: "Index", points_xyz: ArrayLike, run: str, reach_angstro
             "or choose where it searches with data.mask"
         )
     return Examples(vectors, logits, shard.interpolate_shells(cells))
+
+
+def onto_particles(
+    index: "Index", points_xyz: NDArray[np.float64], run: str, reach_angstrom: float
+) -> NDArray[np.float64]:
+    """Move ``(k, 3)`` points, Å, onto the particles they mean, see `recentre`; not with an uncalibrated encoder."""
+    header, spacing = index.header, index.entries[run].voxel_spacing
+    if header.constants is None or header.constants.recentre_gain is None:
+        return points_xyz
+    cells = voxel_to_cell(points_to_indices(points_xyz, spacing), header.stride)
+    reach_cells = angstrom_to_cells(reach_angstrom, spacing, header.stride)
+    moved = recentre(cells, index.shard(run), reach_cells, header.constants.recentre_gain)
+    return indices_to_points(cell_to_voxel(moved, header.stride), spacing)
 
 
 def recentre(

@@ -89,8 +89,7 @@ def misled_about_dense_places(
 
 def _likeliest(shard: Shard, cells_zyx: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the highest particle logit ``(n,)`` at and around ``(n, 3)`` fractional cells."""
-    around = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    rows = shard.rows(np.rint(cells_zyx).astype(np.int64)[:, None] + around)  # n 27
+    rows = shard.rows_around(cells_zyx)  # n 27
     logits = shard.particle_logit(np.maximum(rows, 0).ravel()).reshape(rows.shape)
     return np.asarray(np.where(rows >= 0, logits, -np.inf).max(1, initial=-np.inf), dtype=np.float32)
 

@@ -181,14 +181,14 @@ def search(
         )
     names = sorted(index.entries) if runs is None else list(runs)
     surroundings = index.surroundings()
-    against, misled = list(doubts), False
-    said = None
+    against, said = list(doubts), None
     if particle_margin is not None:
         said = misled_by_particle_score(index, names, examples)
         if said is None and rendered is not None:
             said = misled_about_dense_places(index, names, rendered, radius_angstrom)
+    misled = said is not None
     if said is not None:
-        particle_margin, rival_weight, misled = None, 0.0, True
+        particle_margin, rival_weight = None, 0.0
         against.append(said)
     unwanted = None if negatives is None else negatives.vectors
     prototype = fit(examples.vectors, surroundings, rival_weight, unwanted)

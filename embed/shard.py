@@ -116,6 +116,11 @@ class Shard:
         found = self._rows.take(flat.ravel()).reshape(flat.shape)
         return np.where(inside, found, -1).astype(np.int64)
 
+    def rows_around(self, cells_zyx: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        """Return the rows ``(n, 27)`` of the cells at and around ``(n, 3)`` fractional ones, -1 for none."""
+        around = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
+        return self.rows(np.rint(cells_zyx).astype(np.int64)[:, None] + around)
+
     def cells_zyx(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the ``(n, 3)`` cells of the given rows."""
         return np.stack(np.unravel_index(self._cells.take(rows), self.grid), -1)

@@ -7,7 +7,7 @@ from typing import Any
 from finetune.candidates import Candidates, save_candidates
 from finetune.detect import DetectConfig
 from finetune.picking import load_picker
-from finetune.sources import SHIPPED, SHIPPED_DIR, find_checkpoint
+from finetune.sources import SHIPPED_DIR, find_checkpoint
 from tomoseek.complexes import Complex
 from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
@@ -65,8 +65,8 @@ def run(config: PredictConfig) -> None:
         When some tomograms could not be read; all others are done then.
     """
     user_id, session_id = config.picks.owner()
-    checkpoint = config.checkpoint or find_checkpoint(None)
-    if checkpoint in (SHIPPED, SHIPPED_DIR):
+    checkpoint = find_checkpoint(config.checkpoint)
+    if checkpoint == SHIPPED_DIR:
         print(ABOUT_SHIPPED)
     elif config.checkpoint is None:
         print(f"picker: {checkpoint}; checkpoint=... for another")

@@ -5,10 +5,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from finetune.augment import AugmentConfig
 from finetune.crops import CropConfig
+from finetune.decoder import Picker
 from finetune.detect import DetectConfig
 from finetune.labels import Labels, find_labelled_runs, label_digests, split_runs
 from finetune.unfreeze import Unfreeze
@@ -75,13 +74,13 @@ def find_labels(config: TrainConfig) -> Labels:
     return Labels(*split_runs(labelled, config.validation_runs), radii)
 
 
-def comparable(config: TrainConfig, start: nn.Module, labels: Labels) -> dict[str, Any]:
+def comparable(config: TrainConfig, picker: Picker, labels: Labels) -> dict[str, Any]:
     """Return what has to be the same when a run is resumed, as JSON holds it: settings, labels and what it starts from.
 
     That is an encoder, or a picker trained before.
     """
     kept = {key: value for key, value in dataclasses.asdict(config).items() if key not in FREE_ON_RESUME}
-    kept["encoder_fingerprint"] = fingerprint(start)
+    kept["encoder_fingerprint"] = fingerprint(picker if config.checkpoint else picker.encoder)
     kept["labels"] = {run.name: label_digests(run.points_xyz) for run in labels.training + labels.held_out}
     plain: dict[str, Any] = json.loads(json.dumps(kept, default=lambda value: value.value))
     return plain

@@ -4,10 +4,19 @@ import torch
 
 from finetune.checkpoint import Description, load_checkpoint
 from finetune.decoder import Decoder, Picker
+from finetune.settings import TrainConfig
 from finetune.unfreeze import Unfreeze, freeze
 from tomoseek.network.weights import load_encoder
 
 HEAD = ("head.weight", "head.bias")  # of the decoder: a row for each class
+
+
+def starting_picker(config: TrainConfig, classes: list[str]) -> tuple[Picker, Description | None]:
+    """Return what is trained: a picker trained before, and its description, or a fresh decoder on an encoder."""
+    if config.checkpoint is not None:
+        return trained_picker(config.checkpoint, config.unfreeze, classes, config.seed)
+    channels = config.decoder_channels
+    return fresh_picker(config.encoder, config.unfreeze, len(classes), channels, config.seed), None
 
 
 def fresh_picker(encoder: str, unfreeze: Unfreeze, num_classes: int, decoder_channels: list[int], seed: int) -> Picker:

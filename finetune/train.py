@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from finetune.checkpoint import Description, describe, load_description, save_checkpoint
+from finetune.checkpoint import describe, load_description, save_checkpoint
 from finetune.crops import CropSampler
 from finetune.decoder import Picker
 from finetune.labels import Labels
 from finetune.settings import TrainConfig, comparable, find_labels
 from finetune.sources import DESCRIPTION
-from finetune.start import fresh_picker, trained_picker
+from finetune.start import starting_picker
 from finetune.state import STATE, TrainingState
 from finetune.targets import heatmap_loss
 from finetune.unfreeze import Unfreeze, parameter_groups
@@ -52,13 +52,13 @@ def run(config: TrainConfig, on_validation: Callable[[int, float], None] | None 
     keep_freed_memory()
     out_dir, device = Path(config.out_dir), pick_device(config.device)
     labels = find_labels(config)
-    picker, before = start(config, list(labels.radii))
+    picker, before = starting_picker(config, list(labels.radii))
     picker.to(device)
     labels = labels.resampled(config.data.resample, picker.encoder.config.voxel_spacing)
     announce(config, labels, picker)
     groups = parameter_groups(picker, config.learning_rate, config.encoder_learning_rate_scale)
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-    settings = comparable(config, picker if before else picker.encoder, labels)
+    settings = comparable(config, picker, labels)
     ema, scaler = Ema(picker, config.ema_decay), loss_scaler(device)
     state = TrainingState(out_dir / STATE, settings, picker, ema, optimizer, scaler)
     if not config.resume:
@@ -80,14 +80,6 @@ def run(config: TrainConfig, on_validation: Callable[[int, float], None] | None 
     print(result.table(f"on {where} runs ({', '.join(run.name for run in labels.judging)})"))
     print(f"wrote {out_dir}: checkpoint={out_dir} predicts with it")
     return result.weighted_f4
-
-
-def start(config: TrainConfig, classes: list[str]) -> tuple[Picker, Description | None]:
-    """Return what is trained: a picker trained before, and its description, or a fresh decoder on an encoder."""
-    if config.checkpoint is not None:
-        return trained_picker(config.checkpoint, config.unfreeze, classes, config.seed)
-    channels = config.decoder_channels
-    return fresh_picker(config.encoder, config.unfreeze, len(classes), channels, config.seed), None
 
 
 def fit(

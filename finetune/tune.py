@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from finetune import train
 from finetune.search_space import Range, read_ranges, to_word, with_values
 from finetune.settings import TrainConfig, comparable, find_labels
+from finetune.start import starting_picker
 from tomoseek.errors import InputError
 from tomoseek.files import atomic_write_text
 
@@ -55,8 +56,8 @@ def run(config: TuneConfig) -> None:
         raise InputError(
             "validation_runs: a search compares trainings on held-out runs, found none; label a second run"
         )
-    picker, before = train.start(config, list(labels.radii))
-    study = open_study(config, comparable(config, picker if before else picker.encoder, labels))
+    picker, _ = starting_picker(config, list(labels.radii))
+    study = open_study(config, comparable(config, picker, labels))
     for number in range(config.num_trials):
         frozen = study.trials[number] if number < len(study.trials) else None
         if frozen and frozen.state.is_finished():
