@@ -27,7 +27,7 @@ DENSEST = 20  # places of each
 AS_DENSE = (0.7, 3.0)  # where 0 is a place anywhere and 1 a rendering; gold is denser
 FEWEST = 8  # places that tell something
 SMALLEST = 80.0  # Å of radius: whatever is smaller is no denser than clutter
-MOST_UNLIKE = 0.4  # share of them that may look like no particle
+MOST_UNLIKE = 0.75  # share of them that may look like no particle; membranes are as dense as some structures
 
 
 def misled_by_particle_score(index: "Index", runs: Iterable[str], clicked: Examples) -> str | None:
@@ -65,10 +65,26 @@ def misled_about_dense_places(
     radius_angstrom
         Of the structure.
     """
+    share = share_unlike_particles(index, runs, rendered, radius_angstrom) if radius_angstrom >= SMALLEST else 0.0
+    if share <= MOST_UNLIKE:
+        return None
+    return (
+        f"{share:.0%} of the places as dense as the structure look like no particle to the encoder: the particle score "
+        "misleads here, and finds are ranked by how dense they are and what is around them"
+    )
+
+
+def share_unlike_particles(
+    index: "Index", runs: Sequence[str], rendered: Examples, radius_angstrom: float
+) -> float:  # fmt: skip
+    """Return the share of the places as dense as a rendered structure that look like no particle; 0 of too few.
+
+    Parameters are those of `misled_about_dense_places`.
+    """
     looked_at = [run for run in runs if run in index.entries][:RUNS]
     shards = [index.shard(run) for run in looked_at]
-    if radius_angstrom < SMALLEST or not shards or not tells_particles(shards[0]):
-        return None
+    if not shards or not tells_particles(shards[0]):
+        return 0.0
     spacing = index.entries[looked_at[0]].voxel_spacing
     profile = fit_profile(rendered.shells, shells_anywhere(shards), radius_angstrom, spacing)
     logits = []
@@ -78,13 +94,7 @@ def misled_about_dense_places(
         cells, scores = find_peaks(dense, radius_cells=radius, threshold=AS_DENSE[0], max_peaks=DENSEST)
         logits.append(_likeliest(shard, cells[scores <= AS_DENSE[1]]))
     seen = np.concatenate(logits)
-    share = float((seen < 0).mean()) if len(seen) >= FEWEST else 0.0
-    if share <= MOST_UNLIKE:
-        return None
-    return (
-        f"{share:.0%} of the places as dense as the structure look like no particle to the encoder: the particle score "
-        "misleads here, and finds are ranked by how dense they are and what is around them"
-    )
+    return float((seen < 0).mean()) if len(seen) >= FEWEST else 0.0
 
 
 def _likeliest(shard: Shard, cells_zyx: NDArray[np.floating]) -> NDArray[np.float32]:

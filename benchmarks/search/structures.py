@@ -8,7 +8,9 @@ The tomograms of `benchmarks.pretraining.probe`. Every map is searched in all th
 ``embed query structure=`` does it, all maps there are in one query; with five clicks from one tomogram, by turns, five
 draws; and, with ``--templates``, by template matching with the same map, the true defocus and tilts. *Absent* are maps
 of which the tomograms hold none.
-Prints Markdown.
+*Faintest* are the lowest particle logits, of the true particles and of the renderings that are examples; *dense and
+no particle* is how many of the places as dense as the renderings the encoder takes for no particle
+(`embed.misled`). Prints Markdown.
 """
 
 import argparse
@@ -33,6 +35,7 @@ from benchmarks.pretraining.probe.template_row import template_row
 from benchmarks.reality.lamella import MULTIPLES, RADIUS, RUN, hits, open_lamella
 from embed.examples import Examples, read_examples
 from embed.index import Index
+from embed.misled import share_unlike_particles
 from embed.search import Found, search
 from embed.structure.examples import structure_examples
 from embed.structure.sources import Structure, find_structures
@@ -55,6 +58,12 @@ def num_right(known: KnownTomograms, found: Found, key: str) -> int:
     """Return how many picks of a search are right."""
     truth = {known.tomograms[k].run: points[key] for k, points in enumerate(known.points)}
     return int(rank(truth, found.by_run, known.radii[key]).right.sum())
+
+
+def faintest(known: KnownTomograms, index: Index, key: str) -> float:
+    """Return the lowest particle logit at true centres of a class."""
+    places = [(tomogram.run, points[key]) for tomogram, points in zip(known.tomograms, known.points, strict=True)]
+    return min(float(read_examples(index, points, run, 0.0).particle_logit.min()) for run, points in places)
 
 
 def clicks(known: KnownTomograms, index: Index, key: str) -> float:
@@ -101,6 +110,7 @@ def measure(name: str, maps: Path, source: str, development: bool, templates: bo
             shots = template_row(known, pick_device(device))["shots"]["5"]
             rows.append(_row(f"{name}, template", {key: shots[key]["average_precision"] for key in present}))
         off = []
+        unlike = {key: share_unlike_particles(index, runs, examples[key], radii[key]) for key in structures}
         for key, each in found.items():
             promised = each.cutoff.precision
             expected = sum(float(values.sum()) for values in (each.probability or {}).values())
@@ -109,7 +119,9 @@ def measure(name: str, maps: Path, source: str, development: bool, templates: bo
             if key in present:
                 right = num_right(known, each, key)
                 off.append((promised or 0.0) - right / max(picks, 1))
-                said += f", kept {right / max(picks, 1):.2f}"
+                said += f", kept {right / max(picks, 1):.2f}; faintest true logit {faintest(known, index, key):.1f}"
+            said += f"; faintest rendering {examples[key].particle_logit.min():.1f}"
+            said += f"; dense and no particle {unlike[key]:.0%}"
             rows.append(f"| {'present' if key in present else 'absent'} {key}: {said} |")
         rows.append(f"| promise off by {np.mean(np.abs(off)):.2f}, signed {np.mean(off):+.2f} |")
     return rows
@@ -132,7 +144,9 @@ def real_rows(folder: Path, maps: Path, source: str, device: str) -> list[str]:
                 places = found.candidates[RUN].points_xyz
                 first = [hits(lamella.truth_xyz, places[: k * len(lamella.truth_xyz)]) for k in MULTIPLES]
                 shares = " | ".join(f"{float(hit.mean()):.2f}" for hit in first)
-                rows.append(f"| lamella, {key}, strength {strength or 0:.2f}, {how}: {ranked} | {shares} |")
+                unlike = share_unlike_particles(index, runs, examples, RADIUS)
+                said = f"{how}: {ranked}; dense and no particle {unlike:.0%}"
+                rows.append(f"| lamella, {key}, strength {strength or 0:.2f}, {said} | {shares} |")
     return rows
 
 
