@@ -10,6 +10,8 @@ from tomoseek.network.encoder import Encoder
 from tomoseek.network.search_constants import SearchConstants
 from tomoseek.network.weights import export_encoder, load_encoder, random_encoder
 
+pytest_plugins = ["browsing"]  # a project, a server and a browser
+
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 
