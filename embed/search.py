@@ -26,6 +26,7 @@ from tomoseek.picks.points import Picks
 
 if TYPE_CHECKING:
     from embed.index import Frame, Index
+    from embed.shard import Shard
 
 MOST_CANDIDATES = 5000  # places per run
 MOST_CELLS = 30_000  # cells per run that FAISS hands on to the localisation
@@ -59,8 +60,8 @@ class Found:
         Where the points of each run lie.
     doubts
         Why nothing is promised; none where something is.
-    ranked_by_density
-        Since the particle score misleads, see `embed.by_density`.
+    density
+        What ranks instead of the prototype where the particle score misleads, see `embed.by_density`.
     """
 
     candidates: dict[str, Picks]
@@ -74,7 +75,12 @@ class Found:
     radius: float
     frames: "list[Frame]"
     doubts: tuple[str, ...] = ()
-    ranked_by_density: bool = False
+    density: ByDensity | None = None
+
+    @property
+    def ranked_by_density(self) -> bool:
+        """Whether density ranks."""
+        return self.density is not None
 
     @property
     def by_run(self) -> dict[str, Picks]:
@@ -226,7 +232,7 @@ def search(
     frames = [index.frame(run) for run in names]
     return Found(
         candidates, probability, num_picked, cutoff, prototype, left_out, least_logit, name, radius_angstrom, frames,
-        tuple(against), misled,
+        tuple(against), density,
     )  # fmt: skip
 
 
@@ -240,10 +246,7 @@ def rank(
 
     def rank_run(run: str) -> Picks:
         entry, shard = index.entries[run], index.shard(run)
-        if density is None:
-            score_map, shape_map = similarity_map(shard, prototype, lowest, least_logit, num_candidates)
-        else:
-            score_map = shape_map = density.score_map(shard, lowest)
+        score_map, shape_map = maps_of(shard, prototype, lowest, least_logit, num_candidates, density)
         radius_cells = angstrom_to_cells(radius_angstrom, entry.voxel_spacing, stride)
         cells, scores = find_peaks(
             score_map, radius_cells=radius_cells, threshold=lowest, max_peaks=max_picks, shape_map=shape_map
@@ -255,3 +258,14 @@ def rank(
         return Picks(clip_inside(points, *index.frame(run)[1:]), np.asarray(scores, dtype=np.float64))
 
     return dict(zip(runs, in_threads(rank_run, runs), strict=True))
+
+
+def maps_of(
+    shard: "Shard", prototype: Prototype, lowest: float, least_logit: float, num_candidates: int = MOST_CELLS,
+    density: ByDensity | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
+    """Return two ``(z, y, x)`` maps of a run, scores and what shapes a peak: see `rank` and `similarity_map`."""
+    if density is None:
+        return similarity_map(shard, prototype, lowest, least_logit, num_candidates)
+    score_map = density.score_map(shard, lowest)
+    return score_map, score_map

@@ -93,15 +93,27 @@ class Person:
         """Choose a tomogram, scroll to a height, and click on a place in the large plane."""
         self.page.click(f".run[title='{run}']")
         self.page.wait_for_function("name => document.querySelector('#where').textContent.startsWith(name)", arg=run)
-        box = self.page.locator("#xy").bounding_box()
-        fit = min(box["width"] / SHAPE[2], box["height"] / SHAPE[1])
-        x = box["x"] + box["width"] / 2 + (xyz[0] / SPACING - SHAPE[2] / 2) * fit
-        y = box["y"] + box["height"] / 2 - (xyz[1] / SPACING - SHAPE[1] / 2) * fit
+        x, y = self.on_screen(xyz)
         self.page.mouse.move(x, y)
         steps = round(xyz[2] / SPACING) - round(self.place()[2] / SPACING)
         for _ in range(abs(steps)):
             self.page.mouse.wheel(0, 100 if steps > 0 else -100)
         self.page.mouse.click(x, y)
+
+    def on_screen(self, xyz: NDArray[np.float64]) -> tuple[float, float]:
+        """Return where a place lies in the large plane, in pixels of the page."""
+        box = self.page.locator("#xy").bounding_box()
+        fit = min(box["width"] / SHAPE[2], box["height"] / SHAPE[1])
+        x = box["x"] + box["width"] / 2 + (xyz[0] / SPACING - SHAPE[2] / 2) * fit
+        y = box["y"] + box["height"] / 2 - (xyz[1] / SPACING - SHAPE[1] / 2) * fit
+        return x, y
+
+    def drag(self, xyz: NDArray[np.float64], right: float) -> None:
+        """Drag what lies at a place to the right, by so many Å."""
+        self.page.mouse.move(*self.on_screen(xyz))
+        self.page.mouse.down()
+        self.page.mouse.move(*self.on_screen(xyz + np.array([right, 0, 0])), steps=5)
+        self.page.mouse.up()
 
     def place(self) -> NDArray[np.float64]:
         """Read where the planes are, x y z in Å."""

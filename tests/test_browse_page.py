@@ -1,5 +1,6 @@
 """The page in a browser, from empty to saved picks, by clicks and keys on what a person sees."""
 
+import io
 import re
 import signal
 import time
@@ -9,6 +10,8 @@ from typing import Any
 import mrcfile
 import numpy as np
 from browsing import SPACING, WANTED, Person, serving, truth
+from numpy.typing import NDArray
+from PIL import Image
 
 from tomoseek.picks.copick_picks import read_picks, write_picks
 from tomoseek.picks.points import Picks
@@ -30,6 +33,12 @@ def test_from_an_empty_page_to_saved_picks_and_back(project: Path, browser: Any,
         person.press("u")
         assert person.page.locator("#points li").count() == 2
         person.search()
+        person.page.check("#heat")
+        run, xyz = person.chosen()
+        likeness = opacity(person, run, round(xyz[2] / SPACING))
+        x, y = np.rint(xyz[:2] / SPACING).astype(int)
+        assert likeness[y, x] > 150 and np.median(likeness) == 0  # of 255, on the best find and anywhere
+        person.page.click("#gallery-title")
         for _ in range(8):
             run, xyz = person.chosen()
             right = np.linalg.norm(known[run] - xyz, axis=1).min() < 30
@@ -63,6 +72,15 @@ def test_from_an_empty_page_to_saved_picks_and_back(project: Path, browser: Any,
         assert len(read_picks(root, "sim_000", WANTED, "ada", "browse")) == len(saved["sim_000"])
 
 
+def opacity(person: Person, run: str, place: int) -> NDArray[np.float64]:
+    """Read how strongly likeness colours a plane, ``(y, x)``, first row at the bottom."""
+    answer = person.page.request.get(
+        f"{person.page.url.split('?')[0]}likeness",
+        params={"run": run, "axis": "xy", "place": place, "object": WANTED, "search": 1},
+    )
+    return np.asarray(Image.open(io.BytesIO(answer.body())).convert("RGBA"), dtype=np.float64)[::-1, :, 3]
+
+
 def test_two_tabs_see_each_other_and_the_picks_of_the_project(project: Path, browser: Any, tmp_path: Path) -> None:
     words = (f"data.project={project}", f"index={project / 'index'}", "picks.user_id=ada", f"out_dir={tmp_path}")
     with serving(*words) as (address, _):
@@ -72,6 +90,10 @@ def test_two_tabs_see_each_other_and_the_picks_of_the_project(project: Path, bro
         one.go("sim_001", truth(project, "sim_001")[0])
         one.press("e")
         other.page.wait_for_selector("#points li:has-text('sim_001')", timeout=10_000)
+        before = one.place()
+        one.drag(before, 40.0)  # corrected by hand
+        one.page.wait_for_selector(f"#points li:has-text('{before[0] + 40:.0f} {before[1]:.0f}')")
+        other.page.wait_for_selector(f"#points li:has-text('{before[0] + 40:.0f} {before[1]:.0f}')", timeout=10_000)
         one.page.click("#layers summary")
         assert f"{WANTED} by simulator/0 (6)" in one.page.inner_text("#layers")
         one.page.fill("#filter", "001")

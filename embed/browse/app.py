@@ -1,23 +1,14 @@
 """What the page asks for, and the answers."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
 
 from embed.browse.desk import Desk
-from embed.browse.guard import Guard
 from embed.browse.planes import AXES, Shelf, as_jpeg, crop_strip, stretched
 from embed.browse.saving import Saver
 from embed.searched import Searched
@@ -25,12 +16,8 @@ from tomoseek.errors import InputError
 from tomoseek.picks.copick_picks import list_picks, read_picks
 from tomoseek.simulate.builtin import BUILTIN
 
-PAGE = Path(__file__).resolve().parent / "page"
 MOST_SHOWN = 5000  # finds sent to the page
-MOST_BODY = 100_000  # bytes of a request
 THUMBNAIL = 96  # pixels
-
-Handler = Callable[[dict[str, Any]], Any]
 
 
 class Browser:
@@ -155,13 +142,21 @@ class Browser:
 
     def slice(self, request: Request) -> Response:
         """Draw a plane."""
-        asked = request.query_params
-        planes = self.shelf.planes(self._run(dict(asked)))
-        axis = asked.get("axis", "xy")
-        if axis not in AXES:
-            raise InputError(f"axis: expected one of {', '.join(AXES)}, found {axis}")
-        image = planes.plane(AXES[axis], int(asked["place"]), int(asked.get("mean", "1")))
+        asked = dict(request.query_params)
+        planes = self.shelf.planes(self._run(asked))
+        image = planes.plane(_axis(asked), int(asked["place"]), int(asked.get("mean", "1")))
         return _picture(as_jpeg(image))
+
+    def likeness(self, request: Request) -> Response:
+        """Draw the likeness to the examples over a plane, as the last search of an object had it."""
+        asked = dict(request.query_params)
+        run, heat = self._run(asked), self.desk(_text(asked, "object")).heat
+        if heat is None:
+            raise InputError("likeness: expected a search, found none yet; search first")
+        axis, place = _axis(asked), int(asked["place"])
+        if not 0 <= place < self.searched.index.frame(run).shape[axis]:
+            raise InputError(f"place: expected a plane of {run}, found {place}")
+        return _picture(heat.plane(run, axis, place), "image/png")
 
     def crop(self, request: Request) -> Response:
         """Draw a place in three planes."""
@@ -186,6 +181,7 @@ class Browser:
         return {
             "object": desk.name,
             "version": desk.journal.version,
+            "searches": desk.num_searches,
             "radius": state.radius,
             "structure": state.structure,
             "examples": [_point(each) for each in state.examples.values()],
@@ -215,71 +211,9 @@ class Browser:
         return {} if root is None else {e.name: float(e.radius) for e in root.pickable_objects if e.radius}
 
 
-def build_app(browser: Browser, guard: Guard) -> Starlette:
-    """Put the answers under their addresses."""
-    posts: dict[str, Handler] = {
-        name: getattr(browser, name)
-        for name in ("project", "picks", "state", "act", "snap", "search", "finds", "accept", "save")
-    }
-    pictures = {name: getattr(browser, name) for name in ("slice", "crop", "thumbnail")}
-    routes = [
-        *(Route(f"/api/{name}", _answering(handler), methods=["POST"]) for name, handler in posts.items()),
-        *(Route(f"/{name}", _drawing(handler)) for name, handler in pictures.items()),
-        Route("/", _index),
-        Mount("/page", StaticFiles(directory=PAGE)),
-    ]
-    return Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)])
-
-
-def sorry_app(message: str, guard: Guard) -> Starlette:
-    """Answer with a page that says what is missing and what to run."""
-    from html import escape
-
-    async def sorry(_: Request) -> Response:
-        text = (PAGE / "sorry.html").read_text().replace("MESSAGE", escape(message))
-        return HTMLResponse(text)
-
-    routes = [Route("/", sorry), Mount("/page", StaticFiles(directory=PAGE))]
-    return Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)])
-
-
-async def _index(_: Request) -> Response:
-    return HTMLResponse((PAGE / "index.html").read_text())
-
-
-def _answering(handler: Handler) -> Callable[[Request], Any]:
-    """Answer JSON with JSON; what is wrong with a request is said in a line."""
-
-    async def answer(request: Request) -> Response:
-        body = await request.body()
-        try:
-            if len(body) > MOST_BODY:
-                raise InputError("request: expected a short one")
-            asked = json.loads(body or b"{}")
-            if not isinstance(asked, dict):
-                raise InputError("request: expected a JSON object")
-            return JSONResponse(await run_in_threadpool(handler, asked))
-        except (InputError, ValueError, TypeError, KeyError, RecursionError, FileNotFoundError) as error:
-            return JSONResponse({"error": str(error) or type(error).__name__}, 400)
-
-    return answer
-
-
-def _drawing(handler: Callable[[Request], Response]) -> Callable[[Request], Any]:
-    """Answer with a picture."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            return await run_in_threadpool(handler, request)
-        except (InputError, ValueError, KeyError, FileNotFoundError) as error:
-            return JSONResponse({"error": str(error) or type(error).__name__}, 400)
-
-    return answer
-
-
-def _picture(content: bytes) -> Response:
+def _picture(content: bytes, kind: str = "image/jpeg") -> Response:
     # Not kept by the browser: another project may be served at this address next, with runs of the same names.
-    return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+    return Response(content, media_type=kind, headers={"Cache-Control": "no-store"})
 
 
 def _text(asked: dict[str, Any], key: str) -> str:
@@ -287,6 +221,14 @@ def _text(asked: dict[str, Any], key: str) -> str:
     if not isinstance(value, str) or not value:
         raise InputError(f"{key}: expected a name, found none")
     return value
+
+
+def _axis(asked: dict[str, Any]) -> int:
+    """Return the axis, of z y x, that a plane lies across."""
+    axis = asked.get("axis", "xy")
+    if axis not in AXES:
+        raise InputError(f"axis: expected one of {', '.join(AXES)}, found {axis[:80]}")
+    return AXES[axis]
 
 
 def _point(point: Any) -> dict[str, Any]:

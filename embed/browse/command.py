@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embed.browse.app import Browser, build_app, sorry_app
+from embed.browse.app import Browser
 from embed.browse.guard import LOCAL, Guard
+from embed.browse.routes import build_app, sorry_app
 from embed.browse.saving import Saver
 from embed.searched import open_searched
 from tomoseek.config import DataConfig, PicksConfig

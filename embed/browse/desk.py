@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embed.browse.heat import Heat
 from embed.browse.journal import Journal, Point, State
 from embed.doubts import doubts_of_examples
 from embed.examples import Examples, merge_examples, onto_particles, read_examples
@@ -48,6 +49,8 @@ class Desk:
         self.journal = Journal(folder / f"{name}.jsonl")
         self.lock = RLock()
         self.finds: Finds | None = None
+        self.heat: Heat | None = None
+        self.num_searches = 0
         self.threshold: float | None = None
         if radius is not None and not self.journal.version:
             self.journal.add({"do": "radius", "radius": radius})
@@ -83,8 +86,8 @@ class Desk:
                 runs=self.searched.runs, negatives=self._read(_by_run([*state.negatives.values(), *rejected]), 0.0),
                 doubts=doubts_of_examples(index, clicked, self.searched.runs), rendered=rendered,
             )  # fmt: skip
-            self.finds = Finds.of(found)
-            self.threshold = None
+            self.finds, self.heat = Finds.of(found), Heat(index, found)
+            self.threshold, self.num_searches = None, self.num_searches + 1
             return self.finds
 
     def act(self, act: dict[str, Any]) -> None:

@@ -16,8 +16,9 @@ let state = null; // of the object at work
 let finds = [];
 let outlook = null;
 let layers = []; // picks in the project, of the present run
+let offered = null; // {run, xyz}: where an example would lie after the latest click
 
-const planes = new Planes(tellWhere);
+const planes = new Planes({ onMove: tellWhere, onClick: offer, onDrag: (mark) => act({ do: "move", of: mark.number, xyz: mark.xyz }) });
 const runs = new Runs(project.runs, (name) => openRun(name));
 const gallery = new Finds({ onChoose: (find) => showFind(find), onJudge: judge });
 const histogram = new Histogram((threshold) => refresh({ threshold }));
@@ -92,9 +93,10 @@ function drawMarks() {
   });
   for (const kind of ["example", "negative"]) {
     for (const point of (state?.[`${kind}s`] ?? []).filter(here)) {
-      marks.push({ xyz: point.xyz, radius: radius * 1.15, color: COLORS[kind], dashed: true });
+      marks.push({ xyz: [...point.xyz], radius: radius * 1.15, color: COLORS[kind], dashed: true, number: point.number });
     }
   }
+  if (offered && here(offered)) marks.push({ xyz: offered.xyz, radius, color: COLORS.example, dotted: true });
   planes.marks = marks;
   planes.draw();
 }
@@ -131,6 +133,7 @@ function take(answer, fresh = false) {
     $("doubts").textContent = outlook.doubts.length ? `Nothing is promised: ${outlook.doubts.join("; ")}. Judge some finds to know.` : "";
   }
   gallery.show(finds, verdictsOf(), outlook, state.radius, fresh);
+  drawHeat();
   $("gallery-title").textContent = outlook ? `${outlook.num_finds} finds of ${state.object}` : "Finds";
   if (fresh) {
     const counts = {};
@@ -169,12 +172,23 @@ async function refresh(more) {
   if (state) take(await attempt(() => ask("finds", { object: state.object, ...more })));
 }
 
+// Show where an example would lie, before it is taken.
+async function offer(xyz) {
+  if (!state) return;
+  const { name } = planes.run;
+  const snapped = await ask("snap", { object: state.object, run: name, xyz }, true).catch(() => null);
+  if (!snapped || planes.xyz.some((value, axis) => Math.abs(value - xyz[axis]) > 1)) return; // elsewhere by now
+  offered = { run: name, xyz: snapped.xyz };
+  drawMarks();
+}
+
 async function addPoint(kind) {
   if (!state) return say("Name what you look for first.");
   if (!planes.run) return say("Choose a tomogram first.");
   const [run, xyz] = [planes.run.name, planes.xyz];
   const snapped = kind === "example" ? await attempt(() => ask("snap", { object: state.object, run, xyz })) : { xyz };
   if (!snapped) return;
+  offered = null;
   planes.go(snapped.xyz, false);
   await act({ do: kind, run, xyz: snapped.xyz });
 }
@@ -191,7 +205,7 @@ $("object-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const name = $("object").value.trim();
   await attempt(async () => {
-    [finds, outlook] = [[], null];
+    [finds, outlook, offered] = [[], null, null];
     let answer = await ask("finds", { object: name });
     const radius = Number($("radius").value);
     if (!answer.version && radius !== answer.radius) answer = await ask("act", { object: name, act: { do: "radius", radius } });
@@ -225,10 +239,17 @@ $("save").addEventListener("click", async () => {
   $("train").hidden = !saved?.train;
   $("train").querySelector("code").textContent = saved?.train ?? "";
 });
+$("heat").addEventListener("change", () => { drawHeat(); $("xy").focus(); });
 $("mean").addEventListener("input", () => { planes.mean = Number($("mean").value); tellMean(); planes.draw(); });
 for (const key of ["contrast", "brightness"]) {
   $(key).addEventListener("input", () => { planes.window[key] = Number($(key).value); planes.draw(); });
 }
+function drawHeat() {
+  $("heat-label").hidden = !state?.searches;
+  planes.heat = state?.searches && $("heat").checked ? { object: state.object, search: state.searches } : null;
+  planes.draw();
+}
+
 function tellMean() { $("mean-told").textContent = ` ${$("mean").value} planes`; }
 
 document.addEventListener("keydown", (event) => {

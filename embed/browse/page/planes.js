@@ -8,8 +8,10 @@ const AHEAD = 3; // planes fetched before they are asked for
 const KEPT = 240; // pictures
 
 export class Planes {
-  constructor(onMove) {
-    this.onMove = onMove;
+  // onClick: a place x y z in Å; onDrag: a mark with a number that was moved.
+  constructor({ onMove, onClick, onDrag }) {
+    Object.assign(this, { onMove, onClick, onDrag });
+    this.heat = null; // {object, search}: likeness to the examples as colour
     this.run = null;
     this.marks = [];
     this.pictures = new Map();
@@ -102,12 +104,13 @@ export class Planes {
       if (!this.run) return;
       canvas.setPointerCapture(event.pointerId);
       drag = { x: event.clientX, y: event.clientY, centre: { ...this.centre }, window: { ...this.window }, moved: false,
-        right: event.button === 2 };
+        right: event.button === 2, mark: event.button === 2 ? null : this.markAt(view, event) };
     });
     canvas.addEventListener("pointermove", (event) => {
       if (!this.run) return;
       const point = this.toVoxels(view, event);
       this.under = this.inside(view, point) ? point : null;
+      canvas.style.cursor = (drag ? drag.mark : this.markAt(view, event)) ? "grab" : "";
       if (drag) {
         const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
         drag.moved ||= Math.hypot(dx, dy) > 4;
@@ -115,6 +118,8 @@ export class Planes {
           this.window = { contrast: clamp(drag.window.contrast + dx / 4), brightness: clamp(drag.window.brightness - dy / 4) };
           $("contrast").value = this.window.contrast;
           $("brightness").value = this.window.brightness;
+        } else if (drag.moved && drag.mark) {
+          if (this.under) for (const axis of [view.right, view.up]) drag.mark.xyz["xyz".indexOf(axis)] = point[axis] * this.run.spacing;
         } else if (drag.moved) {
           const ratio = canvas.width / canvas.getBoundingClientRect().width / this.scale(view);
           this.centre[view.right] = drag.centre[view.right] - dx * ratio;
@@ -127,9 +132,12 @@ export class Planes {
     canvas.addEventListener("pointerup", (event) => {
       if (drag && !drag.moved && !drag.right) {
         const point = this.toVoxels(view, event);
-        if (this.inside(view, point)) this.go(["x", "y", "z"].map((axis) => point[axis] * this.run.spacing), false);
+        if (this.inside(view, point)) {
+          this.go(["x", "y", "z"].map((axis) => point[axis] * this.run.spacing), false);
+          this.onClick(this.xyz);
+        }
         canvas.focus();
-      }
+      } else if (drag?.mark) this.onDrag(drag.mark);
       drag = null;
     });
     canvas.addEventListener("keydown", (event) => {
@@ -149,16 +157,25 @@ export class Planes {
     });
   }
 
-  picture(view, place) {
-    const key = [this.run.name, view.name, place, this.mean].join("\n");
-    if (!this.pictures.has(key)) {
+  // The latest mark that can be moved and whose inner half lies under the pointer.
+  markAt(view, event) {
+    const point = this.toVoxels(view, event);
+    const apart = (mark, axis) => mark.xyz["xyz".indexOf(axis)] / this.run.spacing - point[axis];
+    return this.marks.findLast((mark) => mark.number !== undefined
+      && Math.hypot(apart(mark, view.right), apart(mark, view.up)) < mark.radius / this.run.spacing / 2
+      && Math.abs(apart(mark, view.across)) < mark.radius / this.run.spacing);
+  }
+
+  picture(view, place, kind = "slice", more = { mean: this.mean }) {
+    const source = address(kind, { run: this.run.name, axis: view.name, place, ...more });
+    if (!this.pictures.has(source)) {
       const image = new Image();
-      image.src = address("slice", { run: this.run.name, axis: view.name, place, mean: this.mean });
+      image.src = source;
       image.addEventListener("load", () => this.draw());
-      this.pictures.set(key, image);
+      this.pictures.set(source, image);
       if (this.pictures.size > KEPT) this.pictures.delete(this.pictures.keys().next().value);
     }
-    return this.pictures.get(key);
+    return this.pictures.get(source);
   }
 
   draw() {
@@ -175,7 +192,8 @@ export class Planes {
     const context = canvas.getContext("2d");
     context.fillStyle = "#777";
     context.fillRect(0, 0, width, height);
-    const image = this.picture(view, Math.round(this.at[view.across]));
+    const place = Math.round(this.at[view.across]);
+    const image = this.picture(view, place);
     const shown = image.complete && image.naturalWidth ? image : view.last;
     const scale = this.scale(view);
     const corner = { x: -0.5, y: -0.5, z: -0.5 };
@@ -187,8 +205,11 @@ export class Planes {
       const strength = this.window.contrast / 50;
       context.filter = `brightness(${0.5 + this.window.brightness / 100}) contrast(${Math.max(0.3, strength * strength * 2.2)})`;
       context.imageSmoothingEnabled = scale < 4;
-      this.drawUpright(context, view, shown, left, top, this.size[view.right] * scale, this.size[view.up] * scale);
+      const extent = [left, top, this.size[view.right] * scale, this.size[view.up] * scale];
+      this.drawUpright(context, view, shown, ...extent);
       context.filter = "none";
+      const over = this.heat && this.picture(view, place, "likeness", this.heat);
+      if (over?.complete && over.naturalWidth) this.drawUpright(context, view, over, ...extent);
     }
     this.drawCross(context, view, ratio);
     for (const mark of this.marks) this.drawMark(context, view, mark, scale, ratio);
@@ -224,7 +245,7 @@ export class Planes {
     for (const [color, width] of [["rgba(0,0,0,.45)", 3.5], [mark.color, 2]]) {
       context.strokeStyle = color;
       context.lineWidth = width * ratio;
-      context.setLineDash(mark.dashed ? [6 * ratio, 4 * ratio] : []);
+      context.setLineDash(mark.dotted ? [2 * ratio, 3 * ratio] : mark.dashed ? [6 * ratio, 4 * ratio] : []);
       context.beginPath();
       context.arc(x, y, Math.max(shown, 2 * ratio), 0, 2 * Math.PI);
       context.stroke();
