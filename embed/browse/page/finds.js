@@ -1,6 +1,6 @@
 // The gallery of finds: three planes of each, and what was said of it.
 
-import { $, address, make } from "./api.js";
+import { $, address, load, make } from "./api.js";
 
 const WIDTH = 306; // pixels of a card
 
@@ -95,7 +95,7 @@ export class Finds {
         buttons.append(button);
       }
       card = make("div", { class: "card", role: "option" },
-        make("img", { src: address("crop", { run: find.run, x, y, z, radius: this.radius }), alt: "", width: 288, height: 96 }),
+        load(make("img", { alt: "", width: 288, height: 96 }), address("crop", { run: find.run, x, y, z, radius: this.radius })),
         make("div", { class: "told" }, make("span"), make("span", { class: "verdict" })), buttons);
       card.addEventListener("click", () => this.choose(number, false));
       this.cards.set(number, card);
