@@ -28,6 +28,7 @@ SPREAD_OF_UNPROMISED = (0.8, 3.0)  # and where it does not
 FREEDOM = 3.0
 GRID = (np.linspace(-3, 3, 31), np.linspace(-8, 8, 161))  # in these spreads
 STEEPNESS = 6.0  # log odds per unit of score, where nothing is promised: 0 is background, 1 the mean example
+UNPROMISED = 0.0  # log odds there of what scores as the mean example does
 SUREST = 1e-3  # probability beyond which log odds are not told apart
 INTERVAL = (5.0, 95.0)  # percent
 HALF_INTERVAL = 1.645  # standard deviations on either side that hold 90 %
@@ -149,7 +150,7 @@ def num_needed(widths: Floats) -> int | None:
 def odds_before(scores: ArrayLike, probability: ArrayLike | None) -> Floats:
     """Return the log odds ``(n,)`` of candidates before any judgement, see `judge`."""
     if probability is None:
-        return STEEPNESS * (np.asarray(scores, dtype=np.float64) - 1)
+        return UNPROMISED + STEEPNESS * (np.asarray(scores, dtype=np.float64) - 1)
     return np.asarray(logit(np.clip(np.asarray(probability, dtype=np.float64), SUREST, 1 - SUREST)))
 
 

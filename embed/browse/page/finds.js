@@ -97,6 +97,7 @@ export class Finds {
       card = make("div", { class: "card", role: "option" },
         load(make("img", { alt: "", width: 288, height: 96 }), address("crop", { run: find.run, x, y, z, radius: this.radius })),
         make("div", { class: "told" }, make("span"), make("span", { class: "verdict" })), buttons);
+      card.querySelector("img").addEventListener("error", () => this.cards.delete(number)); // asked for again when in sight
       card.addEventListener("click", () => this.choose(number, false));
       this.cards.set(number, card);
       if (this.cards.size > 400) this.cards.delete(this.cards.keys().next().value);
