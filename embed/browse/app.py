@@ -1,23 +1,15 @@
 """What the page asks for, and the answers."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
 
 from embed.browse.desk import Desk
-from embed.browse.guard import Guard
+from embed.browse.exploring import Explorer
 from embed.browse.planes import AXES, Shelf, as_jpeg, crop_strip, stretched
 from embed.browse.saving import Saver
 from embed.searched import Searched
@@ -25,12 +17,8 @@ from tomoseek.errors import InputError
 from tomoseek.picks.copick_picks import list_picks, read_picks
 from tomoseek.simulate.builtin import BUILTIN
 
-PAGE = Path(__file__).resolve().parent / "page"
 MOST_SHOWN = 5000  # finds sent to the page
-MOST_BODY = 100_000  # bytes of a request
 THUMBNAIL = 96  # pixels
-
-Handler = Callable[[dict[str, Any]], Any]
 
 
 class Browser:
@@ -44,12 +32,14 @@ class Browser:
         Where what is done is kept.
     saver
         Writes picks.
+    explorer
+        Shows what is there before anything is known.
     memory_gb
         For tomograms that are looked at.
     """
 
-    def __init__(self, searched: Searched, folder: Path, saver: Saver, memory_gb: float) -> None:
-        self.searched, self.folder, self.saver = searched, folder, saver
+    def __init__(self, searched: Searched, folder: Path, saver: Saver, explorer: Explorer, memory_gb: float) -> None:
+        self.searched, self.folder, self.saver, self.explorer = searched, folder, saver, explorer
         self.shelf = Shelf(searched.tomogram, memory_gb)
         self._desks: dict[str, Desk] = {}
         self._lock = Lock()
@@ -141,6 +131,18 @@ class Browser:
                 **self._stand(desk),
             }
 
+    def explore(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return the map of particle-like places."""
+        least = asked.get("min_members")
+        return self.explorer.explore(None if least is None else int(least))
+
+    def catch(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Make examples of places of the map, by their numbers, and return where the object stands then."""
+        typical = self.explorer.typical(asked.get("places"))
+        desk = self.desk(_text(asked, "object"))
+        desk.take_examples(typical, float(asked["radius"]))
+        return self._stand(desk)
+
     def accept(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Accept all finds from the threshold on that nobody has judged."""
         self.desk(_text(asked, "object")).accept()
@@ -213,68 +215,6 @@ class Browser:
     def _known_radii(self) -> dict[str, float]:
         root = self.searched.root
         return {} if root is None else {e.name: float(e.radius) for e in root.pickable_objects if e.radius}
-
-
-def build_app(browser: Browser, guard: Guard) -> Starlette:
-    """Put the answers under their addresses."""
-    posts: dict[str, Handler] = {
-        name: getattr(browser, name)
-        for name in ("project", "picks", "state", "act", "snap", "search", "finds", "accept", "save")
-    }
-    pictures = {name: getattr(browser, name) for name in ("slice", "crop", "thumbnail")}
-    routes = [
-        *(Route(f"/api/{name}", _answering(handler), methods=["POST"]) for name, handler in posts.items()),
-        *(Route(f"/{name}", _drawing(handler)) for name, handler in pictures.items()),
-        Route("/", _index),
-        Mount("/page", StaticFiles(directory=PAGE)),
-    ]
-    return Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)])
-
-
-def sorry_app(message: str, guard: Guard) -> Starlette:
-    """Answer with a page that says what is missing and what to run."""
-    from html import escape
-
-    async def sorry(_: Request) -> Response:
-        text = (PAGE / "sorry.html").read_text().replace("MESSAGE", escape(message))
-        return HTMLResponse(text)
-
-    routes = [Route("/", sorry), Mount("/page", StaticFiles(directory=PAGE))]
-    return Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)])
-
-
-async def _index(_: Request) -> Response:
-    return HTMLResponse((PAGE / "index.html").read_text())
-
-
-def _answering(handler: Handler) -> Callable[[Request], Any]:
-    """Answer JSON with JSON; what is wrong with a request is said in a line."""
-
-    async def answer(request: Request) -> Response:
-        body = await request.body()
-        try:
-            if len(body) > MOST_BODY:
-                raise InputError("request: expected a short one")
-            asked = json.loads(body or b"{}")
-            if not isinstance(asked, dict):
-                raise InputError("request: expected a JSON object")
-            return JSONResponse(await run_in_threadpool(handler, asked))
-        except (InputError, ValueError, TypeError, KeyError, RecursionError, FileNotFoundError) as error:
-            return JSONResponse({"error": str(error) or type(error).__name__}, 400)
-
-    return answer
-
-
-def _drawing(handler: Callable[[Request], Response]) -> Callable[[Request], Any]:
-    """Answer with a picture."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            return await run_in_threadpool(handler, request)
-        except (InputError, ValueError, KeyError, FileNotFoundError) as error:
-            return JSONResponse({"error": str(error) or type(error).__name__}, 400)
-
-    return answer
 
 
 def _picture(content: bytes) -> Response:
