@@ -64,6 +64,7 @@ class Browser:
             "radii": self._known_radii(),
             "objects": worked_on,
             "structures": list(BUILTIN),
+            "explore": self.explorer.settings,
             "saves_as": f"{self.saver.user}/{self.saver.session}" if self.saver.project else str(self.saver.folder),
         }
 

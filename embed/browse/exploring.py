@@ -45,8 +45,17 @@ class Explorer:
         self._places: Places | None = None
         self._map_xy: NDArray[np.float64] | None = None
 
+    @property
+    def settings(self) -> dict[str, float]:
+        """What the page says and offers before a map is drawn: places of a group, Å around a place, examples."""
+        return {
+            "min_members": self.config.min_members,
+            "radius": self.config.separation,
+            "most_examples": MOST_EXAMPLES,
+        }
+
     def explore(self, min_members: int | None = None) -> dict[str, Any]:
-        """Return every place, where it lies on the map and the number of its group, from 0; None = in no group.
+        """Return every place, where it lies on the map and in which group (None = in none), and the groups.
 
         Parameters
         ----------
@@ -78,9 +87,7 @@ class Explorer:
                 }
                 for k in range(len(label))
             ],
-            "min_members": least,
-            "radius": self.config.separation,
-            "most_examples": MOST_EXAMPLES,
+            "groups": [each.members.tolist() for each in clusters],  # the most typical first
         }
 
     def typical(self, numbers: Any) -> list[dict[str, Any]]:
@@ -113,6 +120,6 @@ class Explorer:
 
 
 def within_one(map_xy: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Bring ``(n, 2)`` positions into 0 to 1, both axes by the same factor, the middle to the middle."""
+    """Stretch ``(n, 2)`` positions along both axes so that they fill 0 to 1."""
     low, high = map_xy.min(0).astype(np.float64), map_xy.max(0).astype(np.float64)
-    return np.asarray(0.5 + (map_xy - (low + high) / 2) / max(float((high - low).max()), 1e-12))
+    return np.asarray((map_xy - low) / np.maximum(high - low, 1e-12))
