@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from embed.index import Index
 from embed.surroundings import Vectors, likely_cells, logit_map
+from embed.threads import in_threads
 from tomoseek.command_line import to_dataclass
 from tomoseek.config import CONFIG_DIR
 from tomoseek.errors import InputError
@@ -73,7 +74,7 @@ class Cluster:
 def places_of_runs(index: Index, runs: Sequence[str], config: PlacesConfig) -> Places:
     """Return the likeliest particles of all runs together, of each run as many."""
     share = -(-config.max_places // len(runs))
-    found = [places_of(index, run, share, config) for run in runs]
+    found = in_threads(lambda run: places_of(index, run, share, config), runs)
     return Places(
         np.concatenate([part.run for part in found]),
         np.concatenate([part.points_xyz for part in found]),

@@ -87,6 +87,7 @@ def test_from_the_map_to_a_search_for_what_was_caught_on_it(project: Path, brows
         page.click("text=Draw the map")
         page.wait_for_selector("#groups button", timeout=1000 * SECONDS)
         assert page.locator("#groups button").count() == len(KINDS) and page.is_disabled("text=Search for these")
+        assert not page.is_visible("#map-doubt")  # nearly every place is in a group
 
         first, second = dots(person, 0), dots(person, 1)
         page.focus("#groups button:has-text('Group 2')")
