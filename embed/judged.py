@@ -41,7 +41,7 @@ LOOK_AHEAD = 60  # judgements that are looked ahead
 
 @dataclass(frozen=True)
 class Expected:
-    """What is expected of the candidates from a threshold on: the mean, and an interval of 90 %."""
+    """What is expected of the candidates from a threshold on: the median, and an interval of 90 %."""
 
     precision: float
     precision_interval: tuple[float, float]
@@ -96,7 +96,8 @@ class JudgedPromise:
         total = int(picked.sum())
         precision = counts["picks"] / max(total, 1)
         recall = counts["picks"] / np.maximum(counts["picks"] + counts["others"], 1e-9)
-        return Expected(float(precision.mean()), _interval(precision), float(recall.mean()), _interval(recall), total)
+        middle = float(np.median(precision)), float(np.median(recall))
+        return Expected(middle[0], _interval(precision), middle[1], _interval(recall), total)
 
     def most_telling(self, picked: Bools, count: int) -> tuple[NDArray[np.int64], Floats]:
         """Choose candidates whose judgement would narrow the expected precision of the picks most, in order.
