@@ -10,6 +10,7 @@ from embed.browse.app import Browser
 from embed.browse.guard import LOCAL, Guard
 from embed.browse.routes import build_app, sorry_app
 from embed.browse.saving import Saver
+from embed.browse.training import Trainer, check_words
 from embed.searched import open_searched
 from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
@@ -27,6 +28,7 @@ class BrowseConfig:
     index: str
     encoder: str | None
     picks: PicksConfig
+    training: list[str]
     host: str
     port: int
     names: list[str]
@@ -38,6 +40,7 @@ class BrowseConfig:
             raise InputError(f"port: expected 0 to 65535, 0 for any that is free, found {self.port}")
         if not self.memory_gb > 0:
             raise InputError(f"memory_gb: expected more than 0, found {self.memory_gb}")
+        check_words(self.training)
 
 
 def run(config: BrowseConfig) -> None:
@@ -49,7 +52,8 @@ def run(config: BrowseConfig) -> None:
     try:
         searched = open_searched(config.data, config.tomogram, config.index, config.encoder)
         saver = Saver(searched, config.data.project, config.picks, folder)
-        app = build_app(Browser(searched, folder, saver, config.memory_gb), guard)
+        trainer = Trainer(searched, saver, config.data.mask, config.training)
+        app = build_app(Browser(searched, folder, saver, trainer, config.memory_gb), guard)
     except (InputError, FileNotFoundError) as error:
         warn(str(error))
         app = sorry_app(str(error), guard)

@@ -26,10 +26,9 @@ Handler = Callable[[dict[str, Any]], Any]
 
 def build_app(browser: Browser, guard: Guard) -> Starlette:
     """Put the answers under their addresses."""
-    posts: dict[str, Handler] = {
-        name: getattr(browser, name)
-        for name in ("project", "picks", "state", "act", "snap", "search", "finds", "accept", "save")
-    }
+    names = ("project", "picks", "state", "act", "snap", "search", "finds", "accept", "save")
+    of_training = ("train", "training", "stop_training", "trained_finds")
+    posts: dict[str, Handler] = {name: getattr(browser, name) for name in (*names, *of_training)}
     pictures = {name: getattr(browser, name) for name in ("slice", "likeness", "crop", "thumbnail")}
     routes = [
         *(Route(f"/api/{name}", _answering(handler), methods=["POST"]) for name, handler in posts.items()),
