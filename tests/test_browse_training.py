@@ -13,6 +13,7 @@ from threading import Timer
 from typing import Any
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 
+import mrcfile
 import numpy as np
 import psutil
 import pytest
@@ -25,8 +26,9 @@ from embed.browse.command import BrowseConfig
 from embed.browse.guard import Guard
 from embed.browse.routes import build_app
 from embed.browse.saving import Saver
-from embed.browse.training import PROGRESS, Trainer, seconds
+from embed.browse.training import PROGRESS, Trainer, quoted, seconds
 from embed.searched import open_searched
+from finetune.settings import TrainConfig
 from tomoseek.command_line import compose_settings
 from tomoseek.errors import InputError
 from tomoseek.picks.copick_picks import read_picks
@@ -211,6 +213,14 @@ def test_a_training_that_fails_says_why_in_a_line_and_one_without_picks_does_not
     assert not (tmp_path / "other" / f"{WANTED}-picker").exists()
 
 
+def test_names_reach_the_command_as_they_are() -> None:
+    names = ["null", "1_10", "1e3", "it's [a], b", "back\\slash", "{x: 1}", "ü", "=a"]
+    given = [f"data.runs=[{','.join(map(quoted, names))}]"]
+    for name in names:
+        config = compose_settings("finetune_train", TrainConfig, [*given, f"out_dir={quoted(name)}"])
+        assert config.data.runs == names and config.out_dir == name
+
+
 @pytest.mark.parametrize("word", ["num_steps", "out_dir=elsewhere", "data.runs=[a]"])
 def test_words_that_the_page_says_itself_are_refused(word: str) -> None:
     with pytest.raises(InputError, match="training: expected key=value words"):
@@ -271,6 +281,28 @@ def test_another_process_with_the_same_number_is_not_taken_for_it(tmp_path: Path
         assert detached.running(record) is same
 
 
+def test_what_runs_on_another_machine_is_judged_by_its_log_and_stopped_there(tmp_path: Path) -> None:
+    record = wait(sleeping(tmp_path, "pass"), lambda record: "code" in record)
+    del record["code"]
+    record["host"] = "another"
+    assert detached.running(record)
+    with pytest.raises(InputError, match="found one of another: stop it there"):
+        detached.stop(record)
+    os.utime(tmp_path / "log", (0, 0))
+    assert not detached.running(record)
+
+
+def test_tomograms_given_as_files_are_not_trained_on(tmp_path: Path) -> None:
+    with mrcfile.new(
+        tmp_path / "one.mrc", np.random.default_rng(0).normal(size=(32, 64, 64)).astype(np.float32)
+    ) as file:
+        file.voxel_size = 10
+    given = [f"tomogram={tmp_path / 'one.mrc'}", "encoder=random-tiny", f"index={tmp_path / 'index'}"]
+    client = page([*given, f"out_dir={tmp_path / 'out'}"])
+    assert "needs a copick project" in ask(client, "training")["refused"]
+    assert "needs a copick project" in ask(client, "train", 400)["error"]
+
+
 @pytest.mark.slow
 def test_the_page_shows_what_a_trained_picker_finds(
     trained: tuple[list[str], list[dict[str, Any]]], browser: Any
@@ -279,7 +311,7 @@ def test_the_page_shows_what_a_trained_picker_finds(
         person = Person(browser, address)
         person.start()
         person.page.click("#show-trained:has-text('Show what it finds')")
-        person.page.wait_for_selector("#gallery-title:has-text('by the trained picker')")
+        person.page.wait_for_selector("#gallery-title:has-text('of the trained picker')")
         assert person.page.locator(".card.wrong").count() == 0
         person.press("r")
         person.page.wait_for_selector(".card.wrong")
@@ -287,6 +319,7 @@ def test_the_page_shows_what_a_trained_picker_finds(
         assert not person.wrong
 
 
+@pytest.mark.slow
 def test_the_page_starts_a_training_and_says_how_it_failed(labelled: Path, tmp_path: Path, browser: Any) -> None:
     given = words(labelled, tmp_path, f"{SHORT},num_steps=0")
     save_truth(given)

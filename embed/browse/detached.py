@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import psutil
@@ -49,9 +49,11 @@ def start(path: Path, commands: list[list[str]], log: Path, told: Any, fresh: bo
     record = {"commands": commands, "log": str(log.resolve()), "told": told, "host": socket.gethostname()}
     atomic_write_json(path, record | {"begun": time.time()})
     words = [sys.executable, "-m", "embed.browse.detached", str(path)]
-    started = subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    with log.open("ab") as said:
+        started = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    Thread(target=started.wait, daemon=True).start()  # so that nothing of it stays when it has ended
     until = time.monotonic() + PATIENCE
     while started.poll() is None and time.monotonic() < until and "runner" not in (read(path) or {}):
         time.sleep(0.02)

@@ -119,9 +119,9 @@ class Trainer:
                 said["refused"] = str(error)
         if record is None:
             return said
-        lines = self._lines(record)
+        lines = _lines(record)
         said["log"] = lines[-SHOWN:]
-        if state in ("failed", "done") and record["code"]:  # done, but for some of the tomograms
+        if state in ("failed", "done") and record.get("code") != 0:  # done, but for some of the tomograms
             said["error"] = (lines or ["it ended without a word"])[-1].removeprefix("error: ")
         if state == "running":
             said |= {"doing": ["training", "searching"][record.get("command", 0)], **self._progress(record)}
@@ -168,9 +168,9 @@ class Trainer:
             return "none"
         if detached.running(record):
             return "running"
-        if "code" not in record or record["stopped"]:
+        if "runner" in record and ("code" not in record or record["stopped"]):
             return "stopped"
-        if record["code"] == 0 or self._searched_since(name, record):
+        if record.get("code") == 0 or self._searched_since(name, record):
             return "done"
         return "failed"
 
@@ -181,15 +181,15 @@ class Trainer:
 
     def _train(self, name: str, labels: dict[str, str]) -> list[str]:
         return [
-            *self._data(list(labels)), f"classes=[{name}]", f"picks.user_id={self.saver.user}",
-            f"picks.session_id={self.saver.session}", f"out_dir={quoted(self._folder(name))}", *self.words,
+            *self._data(list(labels)), f"classes=[{quoted(name)}]", f"picks.user_id={quoted(self.saver.user)}",
+            f"picks.session_id={quoted(self.saver.session)}", f"out_dir={quoted(self._folder(name))}", *self.words,
         ]  # fmt: skip
 
     def _predict(self, name: str) -> list[str]:
         folder = quoted(self._folder(name))
         return [
             *self._data(self.searched.runs), f"checkpoint={folder}", f"out_dir={folder}", "thresholds=balance",
-            f"picks.user_id={PROGRAM}", f"picks.session_id={self.saver.user}-{self.saver.session}",
+            f"picks.user_id={PROGRAM}", f"picks.session_id={quoted(f'{self.saver.user}-{self.saver.session}')}",
         ]  # fmt: skip
 
     def _data(self, runs: list[str]) -> list[str]:
@@ -239,16 +239,16 @@ class Trainer:
             left = min(left, max(0.0, 60 * minutes - elapsed))
         return {"share": share, "seconds": elapsed, "seconds_left": left}
 
-    def _lines(self, record: detached.Record) -> list[str]:
-        """Return the last lines that were printed, without those that a progress line has replaced."""
-        lines = [line.rpartition("\r")[2].rstrip() for line in _tail(Path(record["log"]), 0).split("\n")]
-        return [line for line in lines if line]
-
 
 def quoted(name: str | Path | None) -> str:
     """Write a name as a word of a command takes it."""
     text = str(name)
-    return text if PLAIN.fullmatch(text) else "'" + re.sub(r"(['\\])", r"\\\1", text) + "'"
+    return text if PLAIN.fullmatch(text) and text != "null" else "'" + re.sub(r"(['\\])", r"\\\1", text) + "'"
+
+
+def _lines(record: detached.Record) -> list[str]:
+    """Return the last lines that were printed."""
+    return [line.rstrip() for line in _tail(Path(record["log"]), 0).split("\n") if line.strip()]
 
 
 def _tail(path: Path, first: int) -> str:

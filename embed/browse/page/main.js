@@ -136,7 +136,7 @@ function take(answer, fresh = false) {
   }
   gallery.show(finds, verdictsOf(), outlook, state.radius, fresh);
   drawHeat();
-  $("gallery-title").textContent = outlook ? `${outlook.num_finds} finds of ${state.object}${state.trained ? " by the trained picker" : ""}` : "Finds";
+  $("gallery-title").textContent = outlook ? `${outlook.num_finds} finds of ${state.trained ? "the trained picker" : state.object}` : "Finds";
   if (fresh) {
     const counts = {};
     for (const find of finds) if (find.score >= outlook.threshold) counts[find.run] = (counts[find.run] ?? 0) + 1;

@@ -81,7 +81,7 @@ export class Training {
 function about({ refused, state, num_runs: runs, minutes }) {
   if (refused) return `Here ${refused}.`;
   if (state !== "none") return "";
-  const long = minutes ? `Takes up to ${minutes} minutes and the time of a search through all tomograms.` : "May take hours.";
+  const long = minutes ? `It takes up to ${minutes} minutes, then goes through all tomograms.` : "It may take hours.";
   const single = runs === 1 ? " Picks in a second tomogram would tell how good it is." : "";
   return `It learns to find these particles by itself, in new tomograms too. ${long}${single}`;
 }
