@@ -23,6 +23,7 @@ from tomoseek.tomograms.project import open_project
 RECORD, LOG, CANDIDATES = "training.json", "training.log", "candidates.json"
 # Words of ``finetune train`` that say what is learned from and where it goes.
 GIVEN = ("data", "picks", "classes", "out_dir", "resume")
+BAD_INPUT = (2, 0)  # exit code, and that of the training: what is there cannot be gone on with
 SHOWN = 20  # lines of the log
 MOST_READ = 100_000  # bytes of its end
 NO_PROJECT = "a training needs a copick project: put the tomograms into one with python -m tomoseek import"
@@ -70,7 +71,7 @@ class Trainer:
     def start(self, name: str) -> None:
         """Train on the picks that are saved, then search all tomograms with what was learned.
 
-        A training that was stopped goes on, unless picks or settings have changed since.
+        A training that was stopped goes on, unless picks or settings have changed since, or it could not.
 
         Raises
         ------
@@ -89,11 +90,12 @@ class Trainer:
             labels = self._labels(name)
             if not labels:
                 raise InputError(f"{name}: expected saved picks, found none by {self._whose()}; save some first")
-            told = self._told(labels)
-            fresh = record is None or record["told"] != told
-            train = [*self._train(name, labels), f"resume={str(not fresh).lower()}"]
+            words = self._train(name, labels)
+            told = {"labels": labels, "words": words}
+            fresh = record is None or record["told"] != told or (record.get("code"), record.get("command")) == BAD_INPUT
             python = [sys.executable, "-m", "finetune"]
-            commands = [[*python, "train", *train], [*python, "predict", *self._predict(name)]]
+            train = [*python, "train", *words, f"resume={str(not fresh).lower()}"]
+            commands = [train, [*python, "predict", *self._predict(name)]]
             detached.start(path, commands, self._folder(name) / LOG, told, fresh)
 
     def stop(self, name: str) -> None:
@@ -112,9 +114,10 @@ class Trainer:
         if state != "running":
             labels = self._labels(name)
             said["num_runs"] = len(labels)
-            said["changed"] = record is not None and record["told"] != self._told(labels)
             try:
-                said["command"] = f"python -m finetune train {shlex.join(self._train(name, labels))}"
+                words = self._train(name, labels)
+                said["changed"] = record is not None and record["told"] != {"labels": labels, "words": words}
+                said["command"] = f"python -m finetune train {shlex.join(words)}"
             except InputError as error:
                 said["refused"] = str(error)
         if record is None:
@@ -149,10 +152,6 @@ class Trainer:
 
     def _folder(self, name: str) -> Path:
         return self.saver.folder / f"{name}-picker"
-
-    def _told(self, labels: dict[str, str]) -> dict[str, Any]:
-        """Return what a training must share with the one before it to go on with it."""
-        return {"labels": labels, "words": self.words}
 
     def _whose(self) -> str:
         return f"{self.saver.user}/{self.saver.session}"

@@ -29,10 +29,14 @@ export class Training {
     if (object !== this.object) $("training").hidden = true;
     this.object = object;
     clearTimeout(this.timer);
-    const status = await ask("training", { object }, true).catch(() => null);
-    if (object !== this.object) return; // another one by now
-    if (status) this.show(status, saved);
-    else if (this.running) this.again(); // the server may come back
+    try {
+      const status = await ask("training", { object }, true);
+      if (object === this.object) this.show(status, saved); // and not another one by now
+    } catch (error) {
+      if (object !== this.object) return;
+      $("training-told").textContent = error.message;
+      if (this.running) this.again(); // the server may come back
+    }
   }
 
   again() {
@@ -51,6 +55,8 @@ export class Training {
   }
 
   show(status, saved = false) {
+    // What was stopped or failed with other picks or settings is of no interest any more.
+    if (status.changed && status.state !== "done") status = { ...status, state: "none", log: [], error: undefined };
     const running = status.state === "running";
     this.running = running;
     if (running) this.again();
@@ -59,7 +65,7 @@ export class Training {
     $("training-about").textContent = about(status);
     const offer = { none: "Train a picker on these picks", stopped: "Go on", failed: "Try again",
       done: "Train again on the picks saved since" }[status.state];
-    $("train").textContent = status.changed && status.state !== "done" ? "Train a picker on these picks" : offer ?? "";
+    $("train").textContent = offer ?? "";
     $("train").hidden = Boolean(status.refused) || running || !status.num_runs || (status.state === "done" && !status.changed);
     $("training-run").hidden = !running;
     $("stop-training").disabled = Boolean(this.stopping);
