@@ -27,7 +27,10 @@ SPREAD_OF_PROMISED = (0.4, 1.2)  # where the search promises something
 SPREAD_OF_UNPROMISED = (0.8, 3.0)  # and where it does not
 FREEDOM = 3.0
 GRID = (np.linspace(-3, 3, 31), np.linspace(-8, 8, 161))  # in these spreads
-STEEPNESS = 6.0  # log odds per unit of score, where nothing is promised: 0 is background, 1 the mean example
+# Where nothing is promised: log odds of what scores as the mean example does, or more (there is denser stuff than most
+# particles), and of what scores less, per unit; 0 is background.
+LIKE_EXAMPLES, STEEPNESS = -1.5, 6.0
+WEIGHT = 0.5  # of a judgement: the most telling places are alike, and tell less than as many drawn at random
 SUREST = 1e-3  # probability beyond which log odds are not told apart
 INTERVAL = (5.0, 95.0)  # percent
 HALF_INTERVAL = 1.645  # standard deviations on either side that hold 90 %
@@ -118,6 +121,7 @@ class JudgedPromise:
         left = np.flatnonzero(unknown)
         covariance = np.cov(self.draws.T)
         weight = (self._likely * (1 - self._likely)).mean(0)  # the whole spread of draws counts, not their mean alone
+        told = WEIGHT * weight  # by a judgement
         slope = float(np.exp(self.draws[:, 0]).mean())
         gradient = np.stack([slope * self.log_odds, np.ones(len(weight))], 1)  # n 2, of the log odds
         size = max(int(picked.sum()), 1)
@@ -130,13 +134,13 @@ class JudgedPromise:
             widths.append(HALF_INTERVAL * float(np.sqrt(variance)))
             if len(chosen) == count or not len(left):
                 return np.array(chosen, dtype=np.int64), np.array(widths)
-            through = np.square(gradient[left] @ (covariance @ wanted)) * weight[left]
-            through /= 1 + weight[left] * np.einsum("nj,jk,nk->n", gradient[left], covariance, gradient[left])
+            through = np.square(gradient[left] @ (covariance @ wanted)) * told[left]
+            through /= 1 + told[left] * np.einsum("nj,jk,nk->n", gradient[left], covariance, gradient[left])
             itself = np.where(still[left], weight[left] / size**2, 0.0)
             best = int(left[np.argmax(through + itself)])
             chosen.append(best)
             seen = covariance @ gradient[best]
-            covariance -= np.outer(seen, seen) * weight[best] / (1 + weight[best] * gradient[best] @ seen)
+            covariance -= np.outer(seen, seen) * told[best] / (1 + told[best] * gradient[best] @ seen)
             left, still[best] = left[left != best], False
 
 
@@ -149,7 +153,7 @@ def num_needed(widths: Floats) -> int | None:
 def odds_before(scores: ArrayLike, probability: ArrayLike | None) -> Floats:
     """Return the log odds ``(n,)`` of candidates before any judgement, see `judge`."""
     if probability is None:
-        return STEEPNESS * (np.asarray(scores, dtype=np.float64) - 1)
+        return LIKE_EXAMPLES + STEEPNESS * (np.minimum(np.asarray(scores, dtype=np.float64), 1.0) - 1)
     return np.asarray(logit(np.clip(np.asarray(probability, dtype=np.float64), SUREST, 1 - SUREST)))
 
 
@@ -182,7 +186,7 @@ def judge(
     x, y = (odds[seen], known[seen]) if observed is None else observed
     grid = np.stack(np.meshgrid(spread[0] * GRID[0], spread[1] * GRID[1], indexing="ij"), -1).reshape(-1, 2)
     logits = np.exp(grid[:, :1]) * x + grid[:, 1:]  # g m
-    likelihood = (y * logits - np.logaddexp(0, logits)).sum(1)
+    likelihood = WEIGHT * (y * logits - np.logaddexp(0, logits)).sum(1)
     prior = norm.logpdf(grid[:, 0] / spread[0]) + student.logpdf(grid[:, 1] / spread[1], FREEDOM)
     weights = np.exp(likelihood + prior - (likelihood + prior).max())
     # Evenly through all that is likely, so that the same judgements always give the same answer.

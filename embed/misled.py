@@ -15,6 +15,7 @@ from embed.examples import Examples
 from embed.shard import Shard
 from embed.surroundings import shells_anywhere
 from tomoseek.geometry import angstrom_to_cells
+from tomoseek.messages import listed
 from tomoseek.picks.peaks import find_peaks
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LEAST_DIFFERENCE = 1.0  # logits
 MOST_ABOVE = 0.1  # share of all cells that may look more like particles than the examples
+MOST_FAMILIAR = 0.015  # such a share of a run where promises were measured: 0.010 at most
 RUNS = 4  # whose densest places are looked at
 DENSEST = 20  # places of each
 AS_DENSE = (0.7, 3.0)  # where 0 is a place anywhere and 1 a rendering; gold is denser
@@ -47,6 +49,29 @@ def misled_by_particle_score(index: "Index", runs: Iterable[str], clicked: Examp
     return (
         f"{share:.0%} of what is searched looks more like a particle to the encoder than the examples do: the particle "
         "score misleads here, and finds are ranked by how dense they are and what is around them"
+    )
+
+
+def unlike_measured(index: "Index", runs: Iterable[str], clicked: Examples) -> str | None:
+    """Say in which runs more looks as much like a particle as the examples do than where promises were measured.
+
+    So it is in crowded tomograms: what else is there scores like the examples, and no mixture of scores tells it.
+    """
+    full = []
+    ordinary = float(np.median(clicked.particle_logit))
+    for run in runs:
+        shard = index.shard(run)
+        most = MOST_FAMILIAR * len(shard)
+        if shard.num_around(ordinary) <= most or not tells_particles(shard):
+            continue
+        if len(shard.rows_above(ordinary)) > most:
+            full.append(run)
+    if not full:
+        return None
+    return (
+        f"{'run' if len(full) == 1 else 'runs'} {listed(full)}: more places look as much like a particle as the "
+        "examples do than in any tomogram that the promise was measured on; they may be too crowded, or the examples "
+        "little like particles"
     )
 
 

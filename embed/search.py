@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from embed.by_density import ByDensity, by_density
 from embed.doubts import UNCALIBRATED, doubts_of_runs
 from embed.examples import Examples
-from embed.misled import misled_about_dense_places, misled_by_particle_score
+from embed.misled import misled_about_dense_places, misled_by_particle_score, unlike_measured
 from embed.promise import LOWEST_SCORE, Cutoff, choose_cutoff, expected_at, probabilities
 from embed.prototype import RIVAL_WEIGHT, Prototype, fit, leave_one_out
 from embed.score_map import PARTICLE_MARGIN, RENDERED_MARGIN, lowest_logit, similarity_map
@@ -196,6 +196,8 @@ def search(
     if said is not None:
         particle_margin, rival_weight = None, 0.0
         against.append(said)
+    elif constants is not None and (unfamiliar := unlike_measured(index, names, examples)):
+        against.append(unfamiliar)
     unwanted = None if negatives is None else negatives.vectors
     prototype = fit(examples.vectors, surroundings, rival_weight, unwanted)
     left_out = leave_one_out(examples.vectors, surroundings, rival_weight, unwanted)

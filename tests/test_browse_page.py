@@ -1,21 +1,33 @@
 """The page in a browser, from empty to saved picks, by clicks and keys on what a person sees."""
 
+import functools
+import http.server
 import io
+import json
 import re
+import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import mrcfile
 import numpy as np
-from browsing import SPACING, WANTED, Person, serving, truth
+from browsing import SECONDS, SPACING, WANTED, Person, serving, truth
 from numpy.typing import NDArray
 from PIL import Image
 
 from tomoseek.picks.copick_picks import read_picks, write_picks
 from tomoseek.picks.points import Picks
 from tomoseek.tomograms.project import open_project
+
+# How many greys the corner of a plane has that no mark covers.
+NUM_GREYS = """(() => {
+    const canvas = document.querySelector("#xy");
+    const { data } = canvas.getContext("2d").getImageData(canvas.width / 2 - 60, 20, 120, 20);
+    return new Set(data.filter((_, k) => k % 4 === 0)).size;
+})()"""
 
 
 def test_from_an_empty_page_to_saved_picks_and_back(project: Path, browser: Any, tmp_path: Path) -> None:
@@ -125,3 +137,42 @@ def test_a_missing_index_gives_a_page_that_says_what_to_run(project: Path, brows
         person = Person(browser, address)
         said = person.page.inner_text("body")
     assert "run embed build first" in said and "python -m embed browse tomogram=tomo.mrc" in said
+
+
+class SlowDisk(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, and takes its time over voxels until it is told that it need not."""
+
+    waits = threading.Event()
+
+    def do_GET(self) -> None:
+        if "/0/" in self.path and not self.path.endswith((".json", ".zarray", ".zattrs", ".zgroup", "/")):
+            self.waits.wait(SECONDS)
+        super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_slow_disk_delays_pictures_and_nothing_else(project: Path, browser: Any, tmp_path: Path) -> None:
+    disk = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SlowDisk, directory=project))
+    threading.Thread(target=disk.serve_forever, daemon=True).start()
+    slow = tmp_path / "slow"
+    shutil.copytree(project / "overlay", slow / "overlay")
+    settings = json.loads((project / "copick.json").read_text())
+    static = f"http://127.0.0.1:{disk.server_port}/static"
+    settings |= {"static_root": static, "static_fs_args": {}, "overlay_root": str(slow / "overlay")}
+    (slow / "copick.json").write_text(json.dumps(settings))
+    words = (f"data.project={slow}", f"index={project / 'index'}", "picks.user_id=bo", f"out_dir={tmp_path}")
+    with disk, serving(*words) as (address, _):
+        person = Person(browser, address)
+        person.start()
+        person.go("sim_000", truth(project, "sim_000")[0] + 12)
+        person.press("e")
+        person.search()
+        for key in "ar":
+            person.press(key)
+        assert "2 judged" in person.page.inner_text("#expect")
+        assert person.page.evaluate(NUM_GREYS) == 1  # no plane came meanwhile
+        SlowDisk.waits.set()
+        person.page.wait_for_function(f"() => {NUM_GREYS} > 50", timeout=1000 * SECONDS)
+        disk.shutdown()

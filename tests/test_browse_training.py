@@ -18,12 +18,14 @@ from browsing import WANTED, Person, serving, truth
 from starlette.testclient import TestClient
 
 from embed.browse import detached
+from embed.browse.addresses import build_app
 from embed.browse.app import Browser
 from embed.browse.command import BrowseConfig
+from embed.browse.exploring import Explorer
 from embed.browse.guard import Guard
-from embed.browse.routes import build_app
 from embed.browse.saving import Saver
 from embed.browse.training import PROGRESS, Trainer, quoted, seconds
+from embed.places import PlacesConfig
 from embed.searched import open_searched
 from finetune.settings import TrainConfig
 from tomoseek.command_line import compose_settings
@@ -61,7 +63,8 @@ def page(given: list[str]) -> TestClient:
     searched = open_searched(config.data, config.tomogram, config.index, config.encoder)
     saver = Saver(searched, config.data.project, config.picks, Path(config.out_dir))
     trainer = Trainer(searched, saver, config.data.mask, config.training)
-    app = build_app(Browser(searched, Path(config.out_dir), saver, trainer, 1.0), Guard("secret"))
+    explorer = Explorer(searched, PlacesConfig.default())
+    app = build_app(Browser(searched, Path(config.out_dir), saver, trainer, explorer, 1.0), Guard("secret"))
     client = TestClient(app, base_url="http://localhost:8765")
     client.get("/?token=secret")
     return client

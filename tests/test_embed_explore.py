@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from embed import build, explore, query
-from embed.explore import group
+from embed.places import group
 from tomoseek.command_line import compose_settings
 from tomoseek.errors import InputError
 from tomoseek.picks.copick_picks import read_picks

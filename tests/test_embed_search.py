@@ -142,6 +142,19 @@ def test_where_the_particle_score_misleads_finds_are_ranked_by_density(
     assert not search(index, example_of(field[like], 4.5, profile), radius_angstrom=60.0, threshold=-10.0).doubts
 
 
+@pytest.mark.parametrize("share", [0.01, 0.05])
+def test_where_more_looks_like_a_particle_than_where_promises_were_measured_nothing_is_promised(
+    tmp_path: Path, constants: SearchConstants, share: float
+) -> None:
+    field, logits = unit_field(), np.random.default_rng(1).uniform(-8, -1, GRID).astype(np.float32)
+    logits.flat[: round(share * logits.size)] = 4.0
+    index = index_of(shard_of(field, logits=logits), tmp_path, constants=constants)
+    found = search(index, example_of(field[4, 6, 9], 3.0), radius_angstrom=60.0)
+    crowded = share > 0.015
+    assert any("run a: more places look as much like a particle" in doubt for doubt in found.doubts) == crowded
+    assert (found.probability is None) == crowded and not found.ranked_by_density
+
+
 @pytest.mark.parametrize(("logit_there", "by_density"), [(-3.0, True), (3.0, False)])
 def test_a_structure_is_ranked_by_density_where_what_is_as_dense_looks_like_no_particle(
     tmp_path: Path, constants: SearchConstants, logit_there: float, by_density: bool

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from benchmarks.reality.embedded import logit_map
 from embed import Index
-from embed.explore import ExploreConfig, places_of
+from embed.places import PlacesConfig, places_of
 from tomoseek import Tomogram, open_tomogram
-from tomoseek.command_line import compose_settings
 from tomoseek.config import Polarity
 from tomoseek.messages import listed
 
@@ -69,7 +68,7 @@ class Seen:
 
 def look(index: Index, folder: Path) -> list[Seen]:
     """Embed the volumes that are there, and find their particle-like places as ``embed explore`` does."""
-    settings = compose_settings("embed_explore", ExploreConfig)
+    settings = PlacesConfig.default()
     there = [volume for volume in VOLUMES if (folder / volume.file).is_file()]
     if len(there) < len(VOLUMES):
         print(f"in {folder} are not: {listed(volume.file for volume in VOLUMES if volume not in there)}")

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from embed.browse.desk import Desk
+from embed.browse.exploring import Explorer
 from embed.browse.planes import AXES, Shelf, as_jpeg, crop_strip, stretched
 from embed.browse.saving import Saver
 from embed.browse.training import Trainer
@@ -34,12 +35,17 @@ class Browser:
         Writes picks.
     trainer
         Trains pickers on them.
+    explorer
+        Shows what is there before anything is known.
     memory_gb
         For tomograms that are looked at.
     """
 
-    def __init__(self, searched: Searched, folder: Path, saver: Saver, trainer: Trainer, memory_gb: float) -> None:
-        self.searched, self.folder, self.saver, self.trainer = searched, folder, saver, trainer
+    def __init__(
+        self, searched: Searched, folder: Path, saver: Saver, trainer: Trainer, explorer: Explorer, memory_gb: float
+    ) -> None:
+        self.searched, self.folder, self.saver = searched, folder, saver
+        self.trainer, self.explorer = trainer, explorer
         self.shelf = Shelf(searched.tomogram, memory_gb)
         self._desks: dict[str, Desk] = {}
         self._lock = Lock()
@@ -64,6 +70,7 @@ class Browser:
             "radii": self._known_radii(),
             "objects": worked_on,
             "structures": list(BUILTIN),
+            "explore": self.explorer.settings,
             "saves_as": f"{self.saver.user}/{self.saver.session}" if self.saver.project else str(self.saver.folder),
         }
 
@@ -130,6 +137,18 @@ class Browser:
                 "outlook": desk.outlook(),
                 **self._stand(desk),
             }
+
+    def explore(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return the map of particle-like places."""
+        least = asked.get("min_members")
+        return self.explorer.explore(None if least is None else int(least))
+
+    def catch(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Make examples of places of the map, by their numbers, and return where the object stands then."""
+        typical = self.explorer.typical(asked.get("places"))
+        desk = self.desk(_text(asked, "object"))
+        desk.take_examples(typical, float(asked["radius"]))
+        return self._stand(desk)
 
     def accept(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Accept all finds from the threshold on that nobody has judged."""

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embed.browse.addresses import build_app, sorry_app
 from embed.browse.app import Browser
+from embed.browse.exploring import Explorer
 from embed.browse.guard import LOCAL, Guard
-from embed.browse.routes import build_app, sorry_app
 from embed.browse.saving import Saver
 from embed.browse.training import Trainer, check_words
+from embed.places import PlacesConfig
 from embed.searched import open_searched
 from tomoseek.config import DataConfig, PicksConfig
 from tomoseek.errors import InputError
@@ -53,7 +55,8 @@ def run(config: BrowseConfig) -> None:
         searched = open_searched(config.data, config.tomogram, config.index, config.encoder)
         saver = Saver(searched, config.data.project, config.picks, folder)
         trainer = Trainer(searched, saver, config.data.mask, config.training)
-        app = build_app(Browser(searched, folder, saver, trainer, config.memory_gb), guard)
+        explorer = Explorer(searched, PlacesConfig.default())
+        app = build_app(Browser(searched, folder, saver, trainer, explorer, config.memory_gb), guard)
     except (InputError, FileNotFoundError) as error:
         warn(str(error))
         app = sorry_app(str(error), guard)

@@ -104,6 +104,17 @@ class Desk:
                 act = {**act, "odds": None if number is None else float(self.finds.odds[number])}
             self.journal.add(act)
 
+    def take_examples(self, points: list[dict[str, Any]], radius: float) -> None:
+        """Make examples of points, ``run`` and ``xyz``, and set the radius, Å; one undo takes all of it back."""
+        with self.lock:
+            state = self.journal.state
+            known = {(each.run, *each.xyz) for each in state.examples.values()}
+            acts = [{"do": "example", **point} for point in points if (point["run"], *point["xyz"]) not in known]
+            if radius != state.radius:
+                acts.append({"do": "radius", "radius": radius})
+            if acts:
+                self.journal.add_together(acts)
+
     def accept(self) -> None:
         """Judge every find from the threshold on right that nobody has judged."""
         with self.lock:

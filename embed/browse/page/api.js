@@ -21,6 +21,30 @@ export async function ask(name, body = {}, quiet = false) {
   }
 }
 
+// Pictures are fetched a few at a time, the latest first. A browser opens six connections to a server: a slow disk must not
+// hold all of them while somebody clicks, and planes that were scrolled past can wait.
+const AT_ONCE = 4;
+const WAITING = 60;
+const wanted = [];
+let loading = 0;
+
+export function load(image, source) {
+  wanted.push([image, source]);
+  if (wanted.length > WAITING) wanted.shift()[0].dispatchEvent(new Event("error")); // nobody looks at it any more
+  loadNext();
+  return image;
+}
+
+function loadNext() {
+  while (loading < AT_ONCE && wanted.length) {
+    const [image, source] = wanted.pop();
+    loading += 1;
+    const done = () => { loading -= 1; loadNext(); };
+    for (const end of ["load", "error"]) image.addEventListener(end, done, { once: true });
+    image.src = source;
+  }
+}
+
 export function address(name, parts) {
   return `/${name}?${new URLSearchParams(parts)}`;
 }

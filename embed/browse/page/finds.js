@@ -1,17 +1,18 @@
-// The gallery of finds: three planes of each, and what was said of it.
+// A gallery of finds or of places: three planes of each, and what was said of it.
 
-import { $, address, make } from "./api.js";
+import { address, load, make } from "./api.js";
 
 const WIDTH = 306; // pixels of a card
 
 export class Finds {
-  constructor({ onChoose, onJudge }) {
-    Object.assign(this, { onChoose, onJudge });
+  // box: element of the cards; order: element that chooses their order, or null; onJudge: null where nothing is judged.
+  constructor({ box, order = null, onChoose, onJudge = null }) {
+    Object.assign(this, { box, onChoose, onJudge });
+    this.ordering = order;
     this.finds = [];
     this.order = [];
     this.chosen = null; // number of a find
     this.cards = new Map();
-    this.box = $("cards");
     this.spacer = make("div");
     this.spacer.style.height = "1px";
     this.box.addEventListener("scroll", () => this.draw());
@@ -19,10 +20,10 @@ export class Finds {
       if (event.deltaY && !event.shiftKey) { event.preventDefault(); this.box.scrollLeft += event.deltaY; }
     }, { passive: false });
     new ResizeObserver(() => this.draw()).observe(this.box);
-    $("order").addEventListener("change", () => this.reorder(true));
+    this.ordering?.addEventListener("change", () => this.reorder(true));
   }
 
-  // finds: {run, xyz, score, probability}; verdicts: by number; telling: numbers, the most useful to judge first.
+  // finds: {run, xyz, score, probability}, or {run, xyz, told} of places; verdicts: by number; telling: numbers, the most useful to judge first.
   show(finds, verdicts, outlook, radius, fresh) {
     Object.assign(this, { finds, verdicts, outlook, radius });
     if (fresh) { this.cards.clear(); this.chosen = null; }
@@ -31,7 +32,7 @@ export class Finds {
 
   reorder(restart) {
     const all = this.finds.map((_, k) => k);
-    const order = $("order").value;
+    const order = this.ordering?.value ?? "best";
     if (order === "best") this.order = all;
     if (order === "unjudged") this.order = all.filter((k) => !this.verdicts.has(k) || k === this.chosen);
     if (order === "unsure") {
@@ -89,14 +90,15 @@ export class Finds {
     if (!card) {
       const [x, y, z] = find.xyz;
       const buttons = make("div", { class: "buttons" });
-      for (const [verdict, text] of [["right", "Right"], ["wrong", "Wrong"], ["unsure", "Cannot tell"]]) {
+      for (const [verdict, text] of this.onJudge ? [["right", "Right"], ["wrong", "Wrong"], ["unsure", "Cannot tell"]] : []) {
         const button = make("button", { type: "button", text, tabindex: -1 });
         button.addEventListener("click", (event) => { event.stopPropagation(); this.choose(number, false); this.onJudge(verdict); });
         buttons.append(button);
       }
       card = make("div", { class: "card", role: "option" },
-        make("img", { src: address("crop", { run: find.run, x, y, z, radius: this.radius }), alt: "", width: 288, height: 96 }),
+        load(make("img", { alt: "", width: 288, height: 96 }), address("crop", { run: find.run, x, y, z, radius: this.radius })),
         make("div", { class: "told" }, make("span"), make("span", { class: "verdict" })), buttons);
+      card.querySelector("img").addEventListener("error", () => this.cards.delete(number)); // asked for again when in sight
       card.addEventListener("click", () => this.choose(number, false));
       this.cards.set(number, card);
       if (this.cards.size > 400) this.cards.delete(this.cards.keys().next().value);
@@ -104,7 +106,7 @@ export class Finds {
     const verdict = this.verdicts.get(number);
     const promised = this.outlook && !this.outlook.doubts.length ? `, likely ${Math.round(100 * find.probability)} %` : "";
     const [told, said] = card.querySelectorAll(".told span");
-    told.textContent = `${find.run}  ${find.score.toFixed(2)}${verdict ? "" : promised}`;
+    told.textContent = find.told ?? `${find.run}  ${find.score.toFixed(2)}${verdict ? "" : promised}`;
     said.textContent = { right: "right", wrong: "wrong", unsure: "cannot tell" }[verdict] ?? "";
     card.className = ["card", verdict ?? "", number === this.chosen ? "chosen" : "",
       this.outlook && find.score < this.outlook.threshold ? "below" : ""].join(" ");

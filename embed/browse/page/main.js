@@ -1,10 +1,12 @@
 // One object at a time: click examples, search, judge, save. The server keeps everything; this page shows it.
 
 import { $, address, ask, make } from "./api.js";
+import { Explore } from "./explore.js";
 import { Finds } from "./finds.js";
 import { Histogram } from "./histogram.js";
 import { Planes } from "./planes.js";
 import { Runs } from "./runs.js";
+import { Tabs } from "./tabs.js";
 import { Training } from "./training.js";
 
 const COLORS = { example: "#4ea3ff", negative: "#ff7a3c", right: "#2fd08a", wrong: "#ff7a3c", find: "#ffd24a" };
@@ -21,9 +23,16 @@ let offered = null; // {run, xyz}: where an example would lie after the latest c
 
 const planes = new Planes({ onMove: tellWhere, onClick: offer, onDrag: (mark) => act({ do: "move", of: mark.number, xyz: mark.xyz }) });
 const runs = new Runs(project.runs, (name) => openRun(name));
-const gallery = new Finds({ onChoose: (find) => showFind(find), onJudge: judge });
+const gallery = new Finds({ box: $("cards"), order: $("order"), onChoose: (find) => showFind(find), onJudge: judge });
 const histogram = new Histogram((threshold) => refresh({ threshold }));
 const training = new Training({ attempt, onFinds: (answer) => take(answer, true) });
+const explore = new Explore(project, { attempt, goTo: showFind, onChange: drawMarks, onCaught: searchCaught });
+const tabs = new Tabs(document.querySelector("[role=tablist]"), (name) => {
+  $("gallery").hidden = name !== "find";
+  $("caught").hidden = name !== "explore";
+  say("");
+  drawMarks();
+});
 
 function say(text) {
   $("message").textContent = text;
@@ -87,6 +96,14 @@ function drawMarks() {
     const own = project.radii[layer.object] ?? 75;
     for (const xyz of layer.points) marks.push({ xyz, radius: own, color: layer.color });
   }
+  marks.push(...(tabs.shown === "explore" ? explore.marks(planes.run.name) : marksOfObject(here, radius)));
+  planes.marks = marks;
+  planes.draw();
+}
+
+// Finds, and the points that the object at work is known by.
+function marksOfObject(here, radius) {
+  const marks = [];
   const verdicts = verdictsOf();
   finds.forEach((find, k) => {
     const verdict = verdicts.get(k);
@@ -99,8 +116,7 @@ function drawMarks() {
     }
   }
   if (offered && here(offered)) marks.push({ xyz: offered.xyz, radius, color: COLORS.example, dotted: true });
-  planes.marks = marks;
-  planes.draw();
+  return marks;
 }
 
 // Judgements belong to places; a find has that of a place within half a radius.
@@ -222,14 +238,23 @@ $("object").addEventListener("input", () => {
 });
 $("radius").addEventListener("change", () => state && act({ do: "radius", radius: Number($("radius").value) }));
 $("structure").addEventListener("change", () => act({ do: "structure", structure: $("structure").value.trim() || null }));
-$("search").addEventListener("click", async () => {
+$("search").addEventListener("click", search);
+async function search() {
   $("search").disabled = true;
   $("search").textContent = state.structure ? "Searching, a minute with a structure…" : "Searching…";
   const answer = await attempt(() => ask("search", { object: state.object }));
   $("search").textContent = "Search";
   $("search").disabled = false;
   take(answer, true);
-});
+}
+// What was caught on the map is known by examples now; it is searched for like any object.
+async function searchCaught(answer) {
+  tabs.show("find");
+  $("object").value = answer.object;
+  take({ finds: [], outlook: null, ...answer });
+  training.look(answer.object);
+  await search();
+}
 $("accept").addEventListener("click", async () => {
   take(await attempt(() => ask("accept", { object: state.object })));
 });
@@ -254,16 +279,21 @@ function drawHeat() {
 
 function tellMean() { $("mean-told").textContent = ` ${$("mean").value} planes`; }
 
+const judging = {
+  e: () => addPoint("example"), n: () => addPoint("negative"), u: () => act({ do: "undo" }),
+  a: () => judge("right"), r: () => judge("wrong"), s: () => judge("unsure"),
+};
 document.addEventListener("keydown", (event) => {
   const typing = /^(text|search|number)$/.test(event.target.type ?? "") || event.target.tagName === "SELECT";
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   const onPlane = event.target.tagName === "CANVAS";
+  const exploring = tabs.shown === "explore";
+  const shown = exploring ? explore.gallery : gallery;
   const keys = {
-    e: () => addPoint("example"), n: () => addPoint("negative"), u: () => act({ do: "undo" }),
-    a: () => judge("right"), r: () => judge("wrong"), s: () => judge("unsure"),
-    ...(onPlane ? {} : { ArrowLeft: () => gallery.step(-1), ArrowRight: () => gallery.step(1) }),
+    ...judging, ...(onPlane ? {} : { ArrowLeft: () => shown.step(-1), ArrowRight: () => shown.step(1) }),
   };
-  const work = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const work = exploring && judging[key] ? () => say("This key works under Find.") : keys[key];
   if (!work) return;
   event.preventDefault();
   work();

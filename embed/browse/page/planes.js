@@ -1,6 +1,6 @@
 // Three planes through one tomogram, linked: each shows where the other two cut it.
 
-import { $, address } from "./api.js";
+import { $, address, load } from "./api.js";
 
 // Which of x, y, z runs to the right, upwards, and across each plane.
 const PLANES = { xy: ["x", "y", "z"], xz: ["x", "z", "y"], yz: ["z", "y", "x"] };
@@ -170,9 +170,10 @@ export class Planes {
     const source = address(kind, { run: this.run.name, axis: view.name, place, ...more });
     if (!this.pictures.has(source)) {
       const image = new Image();
-      image.src = source;
       image.addEventListener("load", () => this.draw());
+      image.addEventListener("error", () => this.pictures.delete(source));
       this.pictures.set(source, image);
+      load(image, source);
       if (this.pictures.size > KEPT) this.pictures.delete(this.pictures.keys().next().value);
     }
     return this.pictures.get(source);

@@ -1,6 +1,6 @@
 // The list of tomograms: only those in sight are in the page, however many there are.
 
-import { $, address, make } from "./api.js";
+import { $, address, load, make } from "./api.js";
 
 const ROW = 56; // pixels
 
@@ -53,7 +53,7 @@ export class Runs {
       const known = this.rows?.get(name);
       const count = this.counts[name];
       const row = known ?? make("div", { class: "run", role: "option", title: name },
-        make("img", { src: address("thumbnail", { run: name }), alt: "", loading: "lazy" }), make("span"));
+        load(make("img", { alt: "" }), address("thumbnail", { run: name })), make("span"));
       if (!known) row.addEventListener("click", () => this.onChoose(name));
       row.lastChild.textContent = count === undefined ? name : `${name} (${count})`;
       row.style.top = `${k * ROW}px`;

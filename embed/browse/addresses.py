@@ -1,4 +1,4 @@
-"""Addresses of the page: which answer stands under which, and how what is wrong is said."""
+"""What stands under which address, and how an answer or what is wrong travels to the page."""
 
 import json
 from collections.abc import Callable
@@ -20,16 +20,19 @@ from tomoseek.errors import InputError
 
 PAGE = Path(__file__).resolve().parent / "page"
 MOST_BODY = 100_000  # bytes of a request
+POSTS = (
+    "project", "picks", "state", "act", "snap", "search", "finds", "accept", "save", "explore", "catch",
+    "train", "training", "stop_training", "trained_finds",
+)  # fmt: skip
+PICTURES = ("slice", "likeness", "crop", "thumbnail")
 
 Handler = Callable[[dict[str, Any]], Any]
 
 
 def build_app(browser: Browser, guard: Guard) -> Starlette:
     """Put the answers under their addresses."""
-    names = ("project", "picks", "state", "act", "snap", "search", "finds", "accept", "save")
-    of_training = ("train", "training", "stop_training", "trained_finds")
-    posts: dict[str, Handler] = {name: getattr(browser, name) for name in (*names, *of_training)}
-    pictures = {name: getattr(browser, name) for name in ("slice", "likeness", "crop", "thumbnail")}
+    posts: dict[str, Handler] = {name: getattr(browser, name) for name in POSTS}
+    pictures = {name: getattr(browser, name) for name in PICTURES}
     routes = [
         *(Route(f"/api/{name}", _answering(handler), methods=["POST"]) for name, handler in posts.items()),
         *(Route(f"/{name}", _drawing(handler)) for name, handler in pictures.items()),
