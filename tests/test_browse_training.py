@@ -37,7 +37,7 @@ from tomoseek.tomograms.project import open_project
 
 RUNS = ("sim_000", "sim_001")
 SHORT = "checkpoint=shipped,learning_rate=5e-4,batch_size=1,crops.size=[48,48,48],log_every=1,device=cpu"
-SECONDS = 120.0
+SECONDS = 300.0
 
 
 @pytest.fixture(scope="module")
