@@ -1,6 +1,6 @@
-"""The candidates of a search in one list, best first, and what was said of them."""
+"""Candidates in one list, best first, and what was said of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from embed.judged import JudgedPromise, judge, odds_before
 from embed.search import Found
+from tomoseek.picks.points import Picks
 
 MOST = 20_000  # the best of them all; what lies below is right too rarely to count
 
@@ -26,7 +27,7 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True)
 class Finds:
-    """The candidates of a search, best first.
+    """Candidates of a search or of a trained picker, best first.
 
     Attributes
     ----------
@@ -38,32 +39,36 @@ class Finds:
         ``(n,)``.
     probability
         ``(n,)`` as the search says; None where it promises nothing.
-    found
-        The search.
     radius
-        Å, that it searched with.
+        Å, that was searched with.
+    doubts
+        Why nothing is promised; none where something is.
+    ranked_by_density
+        Whether density ranks, see `embed.by_density`.
     """
 
     run: NDArray[np.str_]
     xyz: Floats
     scores: Floats
     probability: Floats | None
-    found: Found
     radius: float
+    doubts: tuple[str, ...] = ()
+    ranked_by_density: bool = False
 
     @classmethod
     def of(cls, found: Found) -> "Finds":
-        """Put the runs together."""
-        runs = np.concatenate(
-            [np.repeat(run, len(each)) for run, each in found.candidates.items()] or [np.zeros(0, str)]
-        )
-        xyz = np.concatenate([np.zeros((0, 3)), *(each.points_xyz for each in found.candidates.values())])
-        scores = np.concatenate([np.zeros(0), *(each.scores for each in found.candidates.values())])
-        order = np.argsort(-scores, kind="stable")[:MOST]
+        """Put the runs of a search together."""
+        runs, xyz, scores, order = _together(found.candidates)
         likely = None
         if found.probability is not None:
             likely = np.concatenate([np.zeros(0), *found.probability.values()])[order]
-        return cls(runs[order], xyz[order], scores[order], likely, found, found.radius)
+        return cls(runs, xyz, scores, likely, found.radius, found.doubts, found.ranked_by_density)
+
+    @classmethod
+    def of_probable(cls, candidates: Mapping[str, Picks], radius: float, doubts: tuple[str, ...] = ()) -> "Finds":
+        """Put candidates by run together; their scores are probabilities, of no promise where there are doubts."""
+        runs, xyz, scores, _ = _together(candidates)
+        return cls(runs, xyz, scores, None if doubts else scores, radius, doubts)
 
     @property
     def odds(self) -> Floats:
@@ -93,3 +98,12 @@ class Finds:
         apart = np.linalg.norm(self.xyz - np.asarray(list(xyz)), axis=1)
         apart[self.run != run] = np.inf
         return int(apart.argmin()) if len(apart) and apart.min() <= self.radius / 2 else None
+
+
+def _together(candidates: Mapping[str, Picks]) -> tuple[NDArray[np.str_], Floats, Floats, NDArray[np.int64]]:
+    """Return runs, points and scores of the best, best first, and where they come from."""
+    runs = np.concatenate([np.repeat(run, len(each)) for run, each in candidates.items()] or [np.zeros(0, str)])
+    xyz = np.concatenate([np.zeros((0, 3)), *(each.points_xyz for each in candidates.values())])
+    scores = np.concatenate([np.zeros(0), *(each.scores for each in candidates.values())])
+    order = np.argsort(-scores, kind="stable")[:MOST]
+    return runs[order], xyz[order], scores[order], order

@@ -20,7 +20,10 @@ from tomoseek.errors import InputError
 
 PAGE = Path(__file__).resolve().parent / "page"
 MOST_BODY = 100_000  # bytes of a request
-POSTS = ("project", "picks", "state", "act", "snap", "search", "finds", "accept", "save", "explore", "catch")
+POSTS = (
+    "project", "picks", "state", "act", "snap", "search", "finds", "accept", "save", "explore", "catch",
+    "train", "training", "stop_training", "trained_finds",
+)  # fmt: skip
 PICTURES = ("slice", "likeness", "crop", "thumbnail")
 
 Handler = Callable[[dict[str, Any]], Any]

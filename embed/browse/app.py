@@ -12,6 +12,7 @@ from embed.browse.desk import Desk
 from embed.browse.exploring import Explorer
 from embed.browse.planes import AXES, Shelf, as_jpeg, crop_strip, stretched
 from embed.browse.saving import Saver
+from embed.browse.training import Trainer
 from embed.searched import Searched
 from tomoseek.errors import InputError
 from tomoseek.picks.copick_picks import list_picks, read_picks
@@ -32,14 +33,19 @@ class Browser:
         Where what is done is kept.
     saver
         Writes picks.
+    trainer
+        Trains pickers on them.
     explorer
         Shows what is there before anything is known.
     memory_gb
         For tomograms that are looked at.
     """
 
-    def __init__(self, searched: Searched, folder: Path, saver: Saver, explorer: Explorer, memory_gb: float) -> None:
-        self.searched, self.folder, self.saver, self.explorer = searched, folder, saver, explorer
+    def __init__(
+        self, searched: Searched, folder: Path, saver: Saver, trainer: Trainer, explorer: Explorer, memory_gb: float
+    ) -> None:
+        self.searched, self.folder, self.saver = searched, folder, saver
+        self.trainer, self.explorer = trainer, explorer
         self.shelf = Shelf(searched.tomogram, memory_gb)
         self._desks: dict[str, Desk] = {}
         self._lock = Lock()
@@ -156,6 +162,26 @@ class Browser:
             picks = desk.picks()
             return self.saver.save(desk.name, desk.journal.state.radius, picks, bool(asked.get("over_changes", False)))
 
+    def train(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Start a training on the picks that are saved, and say how it stands."""
+        self.trainer.start(self.desk(_text(asked, "object")).name)
+        return self.training(asked)
+
+    def training(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Say how a training stands."""
+        return self.trainer.status(self.desk(_text(asked, "object")).name)
+
+    def stop_training(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Have a training end, and say how it stands; it may take some seconds to end."""
+        self.trainer.stop(self.desk(_text(asked, "object")).name)
+        return self.training(asked)
+
+    def trained_finds(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return what a trained picker finds, which takes the place of the finds of a search."""
+        desk = self.desk(_text(asked, "object"))
+        desk.show(self.trainer.finds(desk.name, desk.journal.state.radius))
+        return self.finds(asked)
+
     def slice(self, request: Request) -> Response:
         """Draw a plane."""
         asked = dict(request.query_params)
@@ -198,6 +224,7 @@ class Browser:
             "object": desk.name,
             "version": desk.journal.version,
             "searches": desk.num_searches,
+            "trained": desk.trained,
             "radius": state.radius,
             "structure": state.structure,
             "examples": [_point(each) for each in state.examples.values()],

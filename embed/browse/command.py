@@ -11,6 +11,7 @@ from embed.browse.app import Browser
 from embed.browse.exploring import Explorer
 from embed.browse.guard import LOCAL, Guard
 from embed.browse.saving import Saver
+from embed.browse.training import Trainer, check_words
 from embed.places import PlacesConfig
 from embed.searched import open_searched
 from tomoseek.config import DataConfig, PicksConfig
@@ -29,6 +30,7 @@ class BrowseConfig:
     index: str
     encoder: str | None
     picks: PicksConfig
+    training: list[str]
     host: str
     port: int
     names: list[str]
@@ -40,6 +42,7 @@ class BrowseConfig:
             raise InputError(f"port: expected 0 to 65535, 0 for any that is free, found {self.port}")
         if not self.memory_gb > 0:
             raise InputError(f"memory_gb: expected more than 0, found {self.memory_gb}")
+        check_words(self.training)
 
 
 def run(config: BrowseConfig) -> None:
@@ -51,8 +54,9 @@ def run(config: BrowseConfig) -> None:
     try:
         searched = open_searched(config.data, config.tomogram, config.index, config.encoder)
         saver = Saver(searched, config.data.project, config.picks, folder)
+        trainer = Trainer(searched, saver, config.data.mask, config.training)
         explorer = Explorer(searched, PlacesConfig.default())
-        app = build_app(Browser(searched, folder, saver, explorer, config.memory_gb), guard)
+        app = build_app(Browser(searched, folder, saver, trainer, explorer, config.memory_gb), guard)
     except (InputError, FileNotFoundError) as error:
         warn(str(error))
         app = sorry_app(str(error), guard)

@@ -52,6 +52,7 @@ class Desk:
         self.heat: Heat | None = None
         self.num_searches = 0
         self.threshold: float | None = None
+        self.trained = False  # whether the finds are those of a trained picker
         if radius is not None and not self.journal.version:
             self.journal.add({"do": "radius", "radius": radius})
 
@@ -87,8 +88,13 @@ class Desk:
                 doubts=doubts_of_examples(index, clicked, self.searched.runs), rendered=rendered,
             )  # fmt: skip
             self.finds, self.heat = Finds.of(found), Heat(index, found)
-            self.threshold, self.num_searches = None, self.num_searches + 1
+            self.threshold, self.num_searches, self.trained = None, self.num_searches + 1, False
             return self.finds
+
+    def show(self, finds: Finds) -> None:
+        """Take the finds of a trained picker in place of those of a search."""
+        with self.lock:
+            self.finds, self.threshold, self.trained = finds, None, True
 
     def act(self, act: dict[str, Any]) -> None:
         """Write down what a person did; with a judgement of a find, the log odds that it has now."""
@@ -175,8 +181,8 @@ class Desk:
             "counts_wrong": np.histogram(finds.scores[right == 0], edges)[0].tolist(),
             "precision_at": [float(likely[each].mean()) if each.any() else None for each in above],
             "recall_at": [float(likely[each].sum()) / total for each in above],
-            "doubts": list(finds.found.doubts),
-            "ranked_by_density": finds.found.ranked_by_density,
+            "doubts": list(finds.doubts),
+            "ranked_by_density": finds.ranked_by_density,
         }
 
     def picks(self) -> dict[str, Picks]:

@@ -58,9 +58,9 @@ class Saver:
                     "this page knows: save again to replace them, or start with another picks.session_id"
                 )
             for run, each in picks.items():
-                if len(each) or self._digest(root, run, name):
+                if len(each) or self.digest(root, run, name):
                     write_picks(root, run, name, each, self.user, self.session)
-                self._seen[run, name] = self._digest(root, run, name)
+                self._seen[run, name] = self.digest(root, run, name)
         together = PickSet(
             {(run, name): each for run, each in picks.items()}, {name: radius},
             [self.searched.index.frame(run) for run in picks],
@@ -70,22 +70,14 @@ class Saver:
         return {
             "picks": sum(map(len, picks.values())),
             "files": [str(self.folder / f"{name}.csv"), str(self.folder / f"{name}.star")],
-            "train": self.training(name),
             "user": self.user if self.project else None,
             "session": self.session if self.project else None,
         }
 
-    def training(self, name: str) -> str | None:
-        """Return the command that trains a picker on what was saved; None without a project."""
-        if self.project is None:
-            return None
-        whose = f"picks.user_id={self.user} picks.session_id={self.session}"
-        return f"python -m finetune train data.project={self.project} classes=[{name}] {whose}"
-
     def _changed(self, root: Any, run: str, name: str) -> bool:
-        return self._digest(root, run, name) != self._seen.get((run, name), "")
+        return self.digest(root, run, name) != self._seen.get((run, name), "")
 
-    def _digest(self, root: Any, run: str, name: str) -> str:
+    def digest(self, root: Any, run: str, name: str) -> str:
         """Describe what is stored; empty where nothing is."""
         known = {each.name for each in root.pickable_objects}
         picks = read_picks(root, run, name, self.user, self.session) if name in known else None

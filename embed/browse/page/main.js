@@ -7,6 +7,7 @@ import { Histogram } from "./histogram.js";
 import { Planes } from "./planes.js";
 import { Runs } from "./runs.js";
 import { Tabs } from "./tabs.js";
+import { Training } from "./training.js";
 
 const COLORS = { example: "#4ea3ff", negative: "#ff7a3c", right: "#2fd08a", wrong: "#ff7a3c", find: "#ffd24a" };
 const OTHERS = ["#c792ea", "#7fdbca", "#f78c6c", "#addb67", "#82aaff", "#ff5874"];
@@ -24,6 +25,7 @@ const planes = new Planes({ onMove: tellWhere, onClick: offer, onDrag: (mark) =>
 const runs = new Runs(project.runs, (name) => openRun(name));
 const gallery = new Finds({ box: $("cards"), order: $("order"), onChoose: (find) => showFind(find), onJudge: judge });
 const histogram = new Histogram((threshold) => refresh({ threshold }));
+const training = new Training({ attempt, onFinds: (answer) => take(answer, true) });
 const explore = new Explore(project, { attempt, goTo: showFind, onChange: drawMarks, onCaught: searchCaught });
 const tabs = new Tabs(document.querySelector("[role=tablist]"), (name) => {
   $("gallery").hidden = name !== "find";
@@ -150,7 +152,7 @@ function take(answer, fresh = false) {
   }
   gallery.show(finds, verdictsOf(), outlook, state.radius, fresh);
   drawHeat();
-  $("gallery-title").textContent = outlook ? `${outlook.num_finds} finds of ${state.object}` : "Finds";
+  $("gallery-title").textContent = outlook ? `${outlook.num_finds} finds of ${state.trained ? "the trained picker" : state.object}` : "Finds";
   if (fresh) {
     const counts = {};
     for (const find of finds) if (find.score >= outlook.threshold) counts[find.run] = (counts[find.run] ?? 0) + 1;
@@ -226,6 +228,7 @@ $("object-form").addEventListener("submit", async (event) => {
     const radius = Number($("radius").value);
     if (!answer.version && radius !== answer.radius) answer = await ask("act", { object: name, act: { do: "radius", radius } });
     take({ finds: answer.finds ?? [], outlook: answer.outlook ?? null, ...answer }, Boolean(answer.outlook));
+    training.look(name);
     $("xy").focus();
   });
 });
@@ -249,6 +252,7 @@ async function searchCaught(answer) {
   tabs.show("find");
   $("object").value = answer.object;
   take({ finds: [], outlook: null, ...answer });
+  training.look(answer.object);
   await search();
 }
 $("accept").addEventListener("click", async () => {
@@ -260,8 +264,7 @@ $("save").addEventListener("click", async () => {
   sure = !saved;
   $("saved").textContent = saved
     ? `${saved.picks} picks saved${saved.user ? ` as ${saved.user}/${saved.session}` : ""}; ${saved.files.join(", ")}` : "";
-  $("train").hidden = !saved?.train;
-  $("train").querySelector("code").textContent = saved?.train ?? "";
+  if (saved) training.look(state.object, true);
 });
 $("heat").addEventListener("change", () => { drawHeat(); $("xy").focus(); });
 $("mean").addEventListener("input", () => { planes.mean = Number($("mean").value); tellMean(); planes.draw(); });
