@@ -4,13 +4,13 @@ import { $, address, ask, make } from "./api.js";
 import { Explore } from "./explore.js";
 import { Finds } from "./finds.js";
 import { Histogram } from "./histogram.js";
+import { Layers } from "./layers.js";
+import { COLORS, marksOf, verdictsOf } from "./marks.js";
 import { Planes } from "./planes.js";
 import { Runs } from "./runs.js";
 import { Tabs } from "./tabs.js";
 import { Training } from "./training.js";
 
-const COLORS = { example: "#4ea3ff", negative: "#ff7a3c", right: "#2fd08a", wrong: "#ff7a3c", find: "#ffd24a" };
-const OTHERS = ["#c792ea", "#7fdbca", "#f78c6c", "#addb67", "#82aaff", "#ff5874"];
 const POLL = 4000; // milliseconds between looks at what another tab has done
 
 const project = await ask("project").catch((error) => { say(error.message); throw error; });
@@ -18,10 +18,10 @@ const byName = new Map(project.runs.map((run) => [run.name, run]));
 let state = null; // of the object at work
 let finds = [];
 let outlook = null;
-let layers = []; // picks in the project, of the present run
 let offered = null; // {run, xyz}: where an example would lie after the latest click
 
 const planes = new Planes({ onMove: tellWhere, onClick: offer, onDrag: (mark) => act({ do: "move", of: mark.number, xyz: mark.xyz }) });
+const layers = new Layers(project.radii, drawMarks);
 const runs = new Runs(project.runs, (name) => openRun(name));
 const gallery = new Finds({ box: $("cards"), order: $("order"), onChoose: (find) => showFind(find), onJudge: judge });
 const histogram = new Histogram((threshold) => refresh({ threshold }));
@@ -49,11 +49,7 @@ async function openRun(name, xyz = null) {
   if (planes.run !== run) {
     planes.open(run);
     runs.choose(name);
-    layers = [];
-    const found = await ask("picks", { run: name }).catch(() => []);
-    if (planes.run !== run) return; // another one was opened meanwhile
-    layers = found;
-    drawLayers();
+    layers.open(name);
   }
   if (xyz) planes.go(xyz);
   tellWhere();
@@ -72,66 +68,12 @@ function tellWhere() {
     make("div", { text: under ? `mouse: ${told(under)}` : "" }));
 }
 
-function drawLayers() {
-  const box = $("layers").querySelector("div");
-  const labels = layers.map((layer, k) => {
-    const tick = make("input", { type: "checkbox" });
-    tick.style.width = "auto";
-    tick.addEventListener("change", () => { layer.shown = tick.checked; drawMarks(); });
-    layer.color = OTHERS[k % OTHERS.length];
-    const text = make("span", { text: ` ${layer.object} by ${layer.user}/${layer.session} (${layer.points.length})` });
-    text.style.borderLeft = `4px solid ${layer.color}`;
-    text.style.paddingLeft = "4px";
-    return make("label", {}, tick, text);
-  });
-  box.replaceChildren(...(labels.length ? labels : [make("p", { class: "keys", text: "none in this tomogram" })]));
-}
-
 function drawMarks() {
   if (!planes.run) return;
-  const here = (point) => point.run === planes.run.name;
-  const radius = state?.radius ?? 75;
-  const marks = [];
-  for (const layer of layers.filter((each) => each.shown)) {
-    const own = project.radii[layer.object] ?? 75;
-    for (const xyz of layer.points) marks.push({ xyz, radius: own, color: layer.color });
-  }
-  marks.push(...(tabs.shown === "explore" ? explore.marks(planes.run.name) : marksOfObject(here, radius)));
-  planes.marks = marks;
+  const { name } = planes.run;
+  const known = { finds, state, threshold: outlook?.threshold ?? 0, chosen: gallery.chosen, offered };
+  planes.marks = [...layers.marks, ...(tabs.shown === "explore" ? explore.marks(name) : marksOf(name, known))];
   planes.draw();
-}
-
-// Finds, and the points that the object at work is known by.
-function marksOfObject(here, radius) {
-  const marks = [];
-  const verdicts = verdictsOf();
-  finds.forEach((find, k) => {
-    const verdict = verdicts.get(k);
-    if (!here(find) || (verdict === undefined && find.score < (outlook?.threshold ?? 0) && k !== gallery.chosen)) return;
-    marks.push({ xyz: find.xyz, radius, color: COLORS[verdict] ?? COLORS.find, dashed: k === gallery.chosen });
-  });
-  for (const kind of ["example", "negative"]) {
-    for (const point of (state?.[`${kind}s`] ?? []).filter(here)) {
-      marks.push({ xyz: [...point.xyz], radius: radius * 1.15, color: COLORS[kind], dashed: true, number: point.number });
-    }
-  }
-  if (offered && here(offered)) marks.push({ xyz: offered.xyz, radius, color: COLORS.example, dotted: true });
-  return marks;
-}
-
-// Judgements belong to places; a find has that of a place within half a radius.
-function verdictsOf() {
-  const verdicts = new Map();
-  for (const point of state?.judged ?? []) {
-    let best = [state.radius / 2, null];
-    finds.forEach((find, k) => {
-      if (find.run !== point.run) return;
-      const apart = Math.hypot(...find.xyz.map((value, axis) => value - point.xyz[axis]));
-      if (apart <= best[0]) best = [apart, k];
-    });
-    if (best[1] !== null) verdicts.set(best[1], point.verdict);
-  }
-  return verdicts;
 }
 
 function take(answer, fresh = false) {
@@ -150,7 +92,7 @@ function take(answer, fresh = false) {
     histogram.show(outlook);
     $("doubts").textContent = outlook.doubts.length ? `Nothing is promised: ${outlook.doubts.join("; ")}. Judge some finds to know.` : "";
   }
-  gallery.show(finds, verdictsOf(), outlook, state.radius, fresh);
+  gallery.show(finds, verdictsOf(finds, state), outlook, state.radius, fresh);
   drawHeat();
   $("gallery-title").textContent = outlook ? `${outlook.num_finds} finds of ${state.trained ? "the trained picker" : state.object}` : "Finds";
   if (fresh) {
