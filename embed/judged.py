@@ -73,7 +73,7 @@ class JudgedPromise:
         """``(d, n)``: of each draw, how likely each candidate is right."""
         return np.asarray(expit(np.exp(self.draws[:, :1]) * self.log_odds + self.draws[:, 1:]))
 
-    @property
+    @cached_property
     def probability(self) -> Floats:
         """Of each candidate to be right, ``(n,)``; 1 or 0 where it was judged."""
         return np.where(np.isnan(self.right), self._likely.mean(0), np.nan_to_num(self.right))

@@ -74,8 +74,8 @@ def browser() -> Iterator[Any]:
 class Person:
     """Looks at a page, clicks and types."""
 
-    def __init__(self, browser: Any, address: str) -> None:
-        self.page = browser.new_page(viewport={"width": 1280, "height": 800})
+    def __init__(self, browser: Any, address: str, width: int = 1280, height: int = 800) -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": height})
         self.wrong: list[str] = []
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
@@ -124,6 +124,14 @@ class Person:
         """Press a key and wait for what comes of it."""
         self.page.keyboard.press(key)
         self.page.wait_for_function("() => !document.body.dataset.busy")
+
+    def tab_to(self, name: str) -> None:
+        """Go to a part of the page by the Tab key alone."""
+        for _ in range(60):
+            if self.page.evaluate("() => document.activeElement.id") == name:
+                return
+            self.page.keyboard.press("Tab")
+        raise AssertionError(f"{name} cannot be reached by keys")
 
     def search(self) -> None:
         """Search, and wait for the finds."""

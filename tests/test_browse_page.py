@@ -14,6 +14,7 @@ from typing import Any
 
 import mrcfile
 import numpy as np
+import pytest
 from browsing import SECONDS, SPACING, WANTED, Person, serving, truth
 from numpy.typing import NDArray
 from PIL import Image
@@ -176,3 +177,36 @@ def test_a_slow_disk_delays_pictures_and_nothing_else(project: Path, browser: An
         SlowDisk.waits.set()
         person.page.wait_for_function(f"() => {NUM_GREYS} > 50", timeout=1000 * SECONDS)
         disk.shutdown()
+
+
+@pytest.mark.slow
+def test_by_keys_alone_from_a_structure_to_saved_picks_on_a_large_screen(
+    project: Path, browser: Any, tmp_path: Path
+) -> None:
+    words = (f"data.project={project}", f"index={project / 'index'}", "picks.user_id=cy", f"out_dir={tmp_path}")
+    with serving(*words) as (address, _):
+        person = Person(browser, address, 3840, 2160)
+        person.page.wait_for_selector("body[data-ready]")
+        person.tab_to("object")
+        person.page.keyboard.type(WANTED)
+        person.page.keyboard.press("Enter")
+        person.page.wait_for_selector(f"#object-title:text-is('{WANTED}')")
+        person.tab_to("structure")
+        person.page.keyboard.type(WANTED)
+        person.tab_to("search")
+        person.page.wait_for_selector("#search:enabled")
+        person.press("Enter")
+        person.page.wait_for_selector("#result:not([hidden]) #expect b", timeout=4000 * SECONDS)
+        for _ in range(3):
+            run, xyz = person.chosen()
+            right = np.linalg.norm(truth(project, run) - xyz, axis=1).min() < 30
+            person.press("a" if right else "r")
+        person.tab_to("save")
+        person.press("Enter")
+        person.page.wait_for_selector("#saved:has-text('picks saved as cy/browse')")
+        assert not person.wrong
+    saved = {
+        run: read_picks(open_project(project), run, WANTED, "cy", "browse").points_xyz for run in ("sim_000", "sim_001")
+    }
+    hits = [np.linalg.norm(truth(project, run)[:, None] - each, axis=2).min(1) < 30 for run, each in saved.items()]
+    assert np.concatenate(hits).mean() >= 0.8

@@ -123,18 +123,14 @@ class Browser:
             if "threshold" in asked:
                 desk.threshold = None if asked["threshold"] is None else float(asked["threshold"])
             finds, promise = desk.finds, desk.promise()
-            shown = range(min(len(finds.scores), MOST_SHOWN))
+            shown = slice(MOST_SHOWN)
+            columns = finds.run[shown], finds.xyz[shown].round(2), finds.scores[shown], promise.probability[shown]
             return {
                 "finds": [
-                    {
-                        "run": str(finds.run[k]),
-                        "xyz": finds.xyz[k].round(2).tolist(),
-                        "score": round(float(finds.scores[k]), 4),
-                        "probability": round(float(promise.probability[k]), 4),
-                    }
-                    for k in shown
+                    {"run": run, "xyz": xyz, "score": round(score, 4), "probability": round(probability, 4)}
+                    for run, xyz, score, probability in zip(*(each.tolist() for each in columns), strict=True)
                 ],
-                "outlook": desk.outlook(),
+                "outlook": desk.outlook(promise),
                 **self._stand(desk),
             }
 

@@ -151,9 +151,9 @@ class Desk:
         found, picked = np.cumsum(promise.probability), np.arange(1, len(self.finds.scores) + 1)
         return float(self.finds.scores[int(np.argmax(2 * found / (picked + found[-1])))])
 
-    def outlook(self) -> dict[str, Any]:
+    def outlook(self, promise: JudgedPromise) -> dict[str, Any]:
         """Describe the finds for a histogram with a threshold: numbers, curves, what is expected, what to judge."""
-        promise, finds = self.promise(), self.finds
+        finds = self.finds
         assert finds is not None
         threshold = self.chosen_threshold(promise)
         picked = finds.scores >= threshold
