@@ -103,6 +103,11 @@ def test_two_tabs_see_each_other_and_the_picks_of_the_project(project: Path, bro
         one.go("sim_001", truth(project, "sim_001")[0])
         one.press("e")
         other.page.wait_for_selector("#points li:has-text('sim_001')", timeout=10_000)
+        one.page.keyboard.down("Shift")
+        one.go("sim_001", np.array([300.0, 1300.0, 200.0]))
+        one.page.keyboard.up("Shift")
+        other.page.wait_for_selector("#points li:has-text('not one: sim_001')", timeout=10_000)
+        one.page.click("#points li:has-text('example') span")
         before = one.place()
         one.drag(before, 40.0)  # corrected by hand
         one.page.wait_for_selector(f"#points li:has-text('{before[0] + 40:.0f} {before[1]:.0f}')")

@@ -132,9 +132,10 @@ async function refresh(more) {
   if (state) take(await attempt(() => ask("finds", { object: state.object, ...more })));
 }
 
-// Show where an example would lie, before it is taken.
-async function offer(xyz) {
-  if (!state) return;
+// Show where an example would lie, before it is taken; with Shift, a click says that it is none.
+async function offer(xyz, isNone) {
+  if (!state || tabs.shown !== "find") return;
+  if (isNone) return void addPoint("negative");
   const { name } = planes.run;
   const snapped = await ask("snap", { object: state.object, run: name, xyz }, true).catch(() => null);
   if (!snapped || planes.xyz.some((value, axis) => Math.abs(value - xyz[axis]) > 1)) return; // elsewhere by now

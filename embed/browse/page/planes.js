@@ -8,7 +8,7 @@ const AHEAD = 3; // planes fetched before they are asked for
 const KEPT = 240; // pictures
 
 export class Planes {
-  // onClick: a place x y z in Å; onDrag: a mark with a number that was moved.
+  // onClick: a place x y z in Å, and whether Shift was held; onDrag: a mark with a number that was moved.
   constructor({ onMove, onClick, onDrag }) {
     Object.assign(this, { onMove, onClick, onDrag });
     this.heat = null; // {object, search}: likeness to the examples as colour
@@ -134,7 +134,7 @@ export class Planes {
         const point = this.toVoxels(view, event);
         if (this.inside(view, point)) {
           this.go(["x", "y", "z"].map((axis) => point[axis] * this.run.spacing), false);
-          this.onClick(this.xyz);
+          this.onClick(this.xyz, event.shiftKey);
         }
         canvas.focus();
       } else if (drag?.mark) this.onDrag(drag.mark);
