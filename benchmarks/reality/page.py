@@ -9,6 +9,7 @@ Markdown, and leaves pictures as PNG.
 """
 
 import argparse
+import io
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from scipy.spatial import cKDTree
 
 from benchmarks.reality.lamella import RADIUS, RUN, hits, open_lamella
@@ -24,6 +26,7 @@ from benchmarks.reality.lamella import RADIUS, RUN, hits, open_lamella
 NAME, EXAMPLES, SEED = "ribosome-80S", 5, 0
 AFTER = (0, 10, 20, 40)
 SECONDS = 120.0
+COLORS = 256  # of a picture
 ASK = """async ([name, body]) => {
     const answer = await fetch(`/api/${name}`, {method: "POST", body: JSON.stringify(body)});
     return answer.json();
@@ -67,7 +70,9 @@ def main() -> None:
                 nonlocal number
                 page.wait_for_timeout(1500)
                 number += 1
-                page.screenshot(path=out / f"{number}_{name}.png")
+                seen = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+                few = seen.quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+                few.save(out / f"{number}_{name}.png", optimize=True)
 
             picture("empty")
             page.fill("#object", NAME)

@@ -95,13 +95,13 @@ function take(answer, fresh = false) {
   gallery.show(finds, verdictsOf(finds, state), outlook, state.radius, fresh);
   drawHeat();
   $("gallery-title").textContent = outlook ? `${outlook.num_finds} finds of ${state.trained ? "the trained picker" : state.object}` : "Finds";
-  if (fresh) {
+  if (outlook) {
     const counts = {};
     for (const find of finds) if (find.score >= outlook.threshold) counts[find.run] = (counts[find.run] ?? 0) + 1;
     runs.counts = counts;
     runs.draw();
-    if (gallery.chosen !== null) gallery.choose(gallery.chosen);
   }
+  if (fresh && gallery.chosen !== null) gallery.choose(gallery.chosen);
   drawMarks();
 }
 
