@@ -59,11 +59,22 @@ class CalibrateConfig:
 
 @dataclass(frozen=True)
 class Trial:
-    """One search: scores ``(n,)`` of its candidates, whether each is true, and the examples scored by each other."""
+    """One search.
+
+    Attributes
+    ----------
+    scores, is_true
+        ``(n,)`` of its candidates, and whether each is true.
+    left_out
+        The examples scored by each other.
+    doubted
+        Whether something speaks against it; so it is of every search while an encoder has no constants.
+    """
 
     scores: Floats
     is_true: NDArray[np.bool_]
     left_out: Floats
+    doubted: bool = False
 
 
 def run(config: CalibrateConfig) -> None:
@@ -126,7 +137,7 @@ def trial(
     if found.ranked_by_density:
         return None
     ranked = rank(truth, found.by_run, source.radii[name])
-    return Trial(ranked.scores, ranked.right, found.leave_one_out.astype(np.float64))
+    return Trial(ranked.scores, ranked.right, found.leave_one_out.astype(np.float64), bool(found.doubts))
 
 
 def fit(trials: list[Trial], recentre_gain: float | None, measured_on: str) -> SearchConstants | None:

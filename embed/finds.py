@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from embed.judged import JudgedPromise, judge, odds_before
 from embed.search import Found
@@ -95,9 +97,17 @@ class Finds:
 
     def nearest(self, run: str, xyz: Iterable[float]) -> int | None:
         """Return the find within half a radius of a place, if there is one."""
-        apart = np.linalg.norm(self.xyz - np.asarray(list(xyz)), axis=1)
-        apart[self.run != run] = np.inf
-        return int(apart.argmin()) if len(apart) and apart.min() <= self.radius / 2 else None
+        if run not in self._places:
+            return None
+        numbers, tree = self._places[run]
+        apart, number = tree.query(list(xyz))
+        return int(numbers[number]) if apart <= self.radius / 2 else None
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[NDArray[np.int64], cKDTree]]:
+        """By run, the numbers of its finds, and where they are."""
+        by_run = {str(run): np.flatnonzero(self.run == run) for run in np.unique(self.run)}
+        return {run: (numbers, cKDTree(self.xyz[numbers])) for run, numbers in by_run.items()}
 
 
 def _together(candidates: Mapping[str, Picks]) -> tuple[NDArray[np.str_], Floats, Floats, NDArray[np.int64]]:

@@ -80,6 +80,21 @@ def test_from_an_empty_page_to_saved_picks_and_back(project: Path, browser: Any,
         person.page.click("#save")
         person.page.wait_for_selector("#message:has-text('others than this page knows')")
         assert len(read_picks(root, "sim_000", WANTED, "ada", "browse")) == 1
+
+        other = "virus-like-particle"  # of which nobody was asked whether to replace it
+        places = read_picks(root, "sim_000", other, "simulator").points_xyz
+        write_picks(root, "sim_000", other, Picks(places[:1]), "ada", "browse")
+        person.start(other, 150)
+        person.go("sim_000", places[0])
+        person.press("e")
+        person.search()
+        person.page.click("#save")
+        person.page.wait_for_selector(f"#message:has-text('picks of {other}')")
+        assert len(read_picks(root, "sim_000", other, "ada", "browse")) == 1
+
+        person.start()
+        person.page.click("#save")
+        person.page.wait_for_selector("#message:has-text('others than this page knows')")
         person.page.click("#save")
         person.page.wait_for_selector("#saved:has-text('picks saved')")
         assert len(read_picks(root, "sim_000", WANTED, "ada", "browse")) == len(saved["sim_000"])

@@ -25,6 +25,7 @@ from benchmarks.known_tomograms import STANDARD, KnownTomograms, build_index, dr
 from embed.examples import Examples, merge_examples, read_examples
 from embed.finds import Finds, Judged
 from embed.index import Index
+from embed.promise import choose_cutoff
 from embed.search import search
 from tomoseek import plots
 from tomoseek.evaluation.ranking import rank
@@ -89,9 +90,7 @@ def session(index: Index, known: KnownTomograms, key: str, support: int, draw: i
         finds = Finds.of(found)
         right = true_finds(finds, truth, radius)
         promise = finds.promise(judged)
-        sums, counts = np.cumsum(promise.probability), np.arange(1, len(right) + 1)
-        threshold = finds.scores[int(np.argmax(2 * sums / (counts + sums[-1])))] if len(right) else 1.0
-        picked = finds.scores >= threshold
+        picked = finds.scores >= choose_cutoff(finds.scores, promise.probability, None).threshold
         expected = promise.expected(picked)
         share = float(right[picked].mean()) if picked.any() else 0.0
         low, high = expected.precision_interval

@@ -71,7 +71,7 @@ def _answering(handler: Handler) -> Callable[[Request], Any]:
                 raise InputError("request: expected a JSON object")
             return JSONResponse(await run_in_threadpool(handler, asked))
         except (InputError, ValueError, TypeError, KeyError, RecursionError, FileNotFoundError) as error:
-            return JSONResponse({"error": str(error) or type(error).__name__}, 400)
+            return JSONResponse({"error": str(error) or type(error).__name__, "kind": type(error).__name__}, 400)
 
     return answer
 

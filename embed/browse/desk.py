@@ -13,7 +13,7 @@ from embed.doubts import doubts_of_examples
 from embed.examples import Examples, merge_examples, onto_particles, read_examples
 from embed.finds import Finds, Judged
 from embed.judged import LOOK_AHEAD, JudgedPromise, num_needed
-from embed.promise import LOWEST_SCORE
+from embed.promise import LOWEST_SCORE, choose_cutoff
 from embed.search import search
 from embed.searched import Searched
 from tomoseek.errors import InputError
@@ -146,10 +146,9 @@ class Desk:
     def chosen_threshold(self, promise: JudgedPromise) -> float:
         """Return the threshold that was set, or the one of the best expected balance of precision and recall."""
         assert self.finds is not None
-        if self.threshold is not None or not len(self.finds.scores):
-            return self.threshold if self.threshold is not None else 1.0
-        found, picked = np.cumsum(promise.probability), np.arange(1, len(self.finds.scores) + 1)
-        return float(self.finds.scores[int(np.argmax(2 * found / (picked + found[-1])))])
+        if self.threshold is not None:
+            return self.threshold
+        return choose_cutoff(self.finds.scores, promise.probability, None).threshold
 
     def outlook(self, promise: JudgedPromise) -> dict[str, Any]:
         """Describe the finds for a histogram with a threshold: numbers, curves, what is expected, what to judge."""

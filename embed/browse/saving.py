@@ -16,6 +16,10 @@ from tomoseek.tomograms.project import ensure_object
 PROGRAM = "tomoseek"  # the user of what was picked without a person
 
 
+class ChangedElsewhere(InputError):
+    """Somebody else has changed the picks that are about to be replaced."""
+
+
 class Saver:
     """Saves one person's picks, and notices when somebody else changed them in between.
 
@@ -45,7 +49,7 @@ class Saver:
 
         Raises
         ------
-        InputError
+        ChangedElsewhere
             If somebody else has changed the picks of this user and session since this page read or wrote them, and
             ``over_changes`` is False.
         """
@@ -53,7 +57,7 @@ class Saver:
             root = ensure_object(self.project, Complex(name=name, radius_angstrom=radius))
             changed = [run for run in picks if self._changed(root, run, name)]
             if changed and not over_changes:
-                raise InputError(
+                raise ChangedElsewhere(
                     f"the picks of {name} by {self.user}/{self.session} in {', '.join(changed[:3])} are others than "
                     "this page knows: save again to replace them, or start with another picks.session_id"
                 )

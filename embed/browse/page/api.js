@@ -1,4 +1,4 @@
-// Requests to the server. Every answer is JSON; what is wrong comes back as {error}.
+// Requests to the server. Every answer is JSON; what is wrong comes back as {error, kind}.
 
 let waiting = 0;
 
@@ -12,7 +12,7 @@ export async function ask(name, body = {}, quiet = false) {
     });
     if (!answer.headers.get("content-type")?.startsWith("application/json")) throw new Error(await answer.text());
     const said = await answer.json();
-    if (!answer.ok) throw new Error(said.error);
+    if (!answer.ok) throw Object.assign(new Error(said.error), { kind: said.kind });
     return said;
   } finally {
     waiting -= quiet ? 0 : 1;

@@ -123,13 +123,19 @@ function drawPoints() {
 async function act(what) {
   if (!state) return say("Name what you look for first.");
   await attempt(async () => {
-    take(await ask("act", { object: state.object, act: what }));
+    await takeOf(state.object, ask("act", { object: state.object, act: what }));
     if (outlook && (what.do === "judge" || what.do === "undo")) await refresh({});
   });
 }
 
 async function refresh(more) {
-  if (state) take(await attempt(() => ask("finds", { object: state.object, ...more })));
+  if (state) await attempt(() => takeOf(state.object, ask("finds", { object: state.object, ...more })));
+}
+
+// An answer about an object that is no longer at work comes too late.
+async function takeOf(object, asked) {
+  const answer = await asked;
+  if (state.object === object) take(answer);
 }
 
 // Show where an example would lie, before it is taken; with Shift, a click says that it is none.
@@ -167,6 +173,7 @@ $("object-form").addEventListener("submit", async (event) => {
   const name = $("object").value.trim();
   await attempt(async () => {
     [finds, outlook, offered] = [[], null, null];
+    $("saved").textContent = "";
     let answer = await ask("finds", { object: name });
     const radius = Number($("radius").value);
     if (!answer.version && radius !== answer.radius) answer = await ask("act", { object: name, act: { do: "radius", radius } });
@@ -179,7 +186,7 @@ $("object").addEventListener("input", () => {
   const radius = project.radii[$("object").value];
   if (radius) $("radius").value = radius;
 });
-$("radius").addEventListener("change", () => state && act({ do: "radius", radius: Number($("radius").value) }));
+$("radius").addEventListener("change", () => state?.object === $("object").value.trim() && act({ do: "radius", radius: Number($("radius").value) }));
 $("structure").addEventListener("change", () => act({ do: "structure", structure: $("structure").value.trim() || null }));
 $("search").addEventListener("click", search);
 async function search() {
@@ -201,10 +208,14 @@ async function searchCaught(answer) {
 $("accept").addEventListener("click", async () => {
   take(await attempt(() => ask("accept", { object: state.object })));
 });
-let sure = false;
+let refused = null; // the object whose picks somebody else has changed: who saves it again replaces them
 $("save").addEventListener("click", async () => {
-  const saved = await attempt(() => ask("save", { object: state.object, over_changes: sure }));
-  sure = !saved;
+  const { object } = state;
+  const saved = await attempt(() => ask("save", { object, over_changes: refused === object }).catch((error) => {
+    refused = error.kind === "ChangedElsewhere" ? object : null;
+    throw error;
+  }));
+  if (saved) refused = null;
   $("saved").textContent = saved
     ? `${saved.picks} picks saved${saved.user ? ` as ${saved.user}/${saved.session}` : ""}; ${saved.files.join(", ")}` : "";
   if (saved) training.look(state.object, true);

@@ -25,14 +25,15 @@ export function marksOf(run, { finds, state, threshold, chosen, offered }) {
 // Judgements belong to places; a find has that of a place within half a radius.
 export function verdictsOf(finds, state) {
   const verdicts = new Map();
-  for (const point of state?.judged ?? []) {
-    let best = [state.radius / 2, null];
-    finds.forEach((find, k) => {
-      if (find.run !== point.run) return;
-      const apart = Math.hypot(...find.xyz.map((value, axis) => value - point.xyz[axis]));
-      if (apart <= best[0]) best = [apart, k];
-    });
-    if (best[1] !== null) verdicts.set(best[1], point.verdict);
+  for (const { run, xyz: [x, y, z], verdict } of state?.judged ?? []) { // thousands, of thousands of finds: nothing is made anew
+    let [nearest, least] = [null, state.radius / 2];
+    for (let k = 0; k < finds.length; k++) {
+      const { run: own, xyz } = finds[k];
+      if (own !== run || Math.abs(xyz[0] - x) > least) continue;
+      const apart = Math.hypot(xyz[0] - x, xyz[1] - y, xyz[2] - z);
+      if (apart <= least) [nearest, least] = [k, apart];
+    }
+    if (nearest !== null) verdicts.set(nearest, verdict);
   }
   return verdicts;
 }
